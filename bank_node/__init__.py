@@ -1,0 +1,1 @@
+"""A bank's node: it runs beside the bank's data."""

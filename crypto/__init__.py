@@ -1,0 +1,1 @@
+"""Threshold CKKS for secure sums."""

@@ -1,0 +1,1 @@
+"""Federated algorithms as state machines over secure sums."""
