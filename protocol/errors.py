@@ -1,0 +1,36 @@
+"""What can be wrong with a message, a statement or a transition."""
+
+from __future__ import annotations
+
+
+class ProtocolError(Exception):
+    """Root of all errors of this package."""
+
+
+class StatementInvalid(ProtocolError):  # noqa: N818  # the house's word for a refused act
+    """A signed statement that does not verify, or says something else than it should."""
+
+    def __init__(self, tag: str, *, expected: str, got: str) -> None:
+        super().__init__(f"statement {tag!r}: expected {expected}, got {got}")
+        self.tag = tag
+        self.expected = expected
+        self.got = got
+
+
+class TransitionRefused(ProtocolError):  # noqa: N818
+    """A state machine was asked for a step that its table does not have."""
+
+    def __init__(self, machine: str, *, state: str, event: str) -> None:
+        super().__init__(f"{machine} in state {state!r} does not take event {event!r}")
+        self.machine = machine
+        self.state = state
+        self.event = event
+
+
+class AggregateMalformed(ProtocolError):  # noqa: N818
+    """Bytes that are not the published form of a round's aggregate."""
+
+    def __init__(self, *, expected: str, got: str) -> None:
+        super().__init__(f"aggregate: expected {expected}, got {got}")
+        self.expected = expected
+        self.got = got

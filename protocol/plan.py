@@ -1,0 +1,111 @@
+"""A plan: everything that decides what a training does, written by the operator and accepted by every bank."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from protocol.ids import DigestHex, Name, UUIDText
+from protocol.roster import MAX_COMMITTEE, default_threshold
+from protocol.statements import WireModel, canonical_digest
+
+
+class ProtectionLevel(StrEnum):
+    """How contributions are protected from everyone but their bank."""
+
+    CKKS = "ckks"
+    NONE = "none"
+
+
+class Protection(WireModel):
+    """The protection of a training's sums.
+
+    Attributes:
+        level: threshold CKKS, or nothing (development and baselines; everything that comes of it says so).
+        committee_size: members of the decryption committee; None takes every bank, up to nine.
+        threshold: how many members open a sum; None takes the default, two thirds and one.
+        colluders: c, the number of committee members assumed to work with the server.
+        agreement: a share leaves only with the signatures of more than (m + c) / 2 members over the same set.
+        smudging_bits: statistical distance of 2^-bits a chunk between a share and one that reveals nothing.
+        sum_bits: bits of the largest entry of a sum in units of a query's resolution.
+    """
+
+    level: ProtectionLevel = ProtectionLevel.CKKS
+    committee_size: int | None = Field(default=None, ge=2, le=MAX_COMMITTEE)
+    threshold: int | None = Field(default=None, ge=2, le=MAX_COMMITTEE)
+    colluders: int = Field(default=1, ge=0, le=MAX_COMMITTEE)
+    agreement: bool = False
+    smudging_bits: int = Field(default=40, ge=30, le=60)
+    sum_bits: int = Field(default=44, ge=20, le=48)
+
+    def threshold_for(self, committee_size: int) -> int:
+        """The threshold t in a committee of this size."""
+        return self.threshold if self.threshold is not None else default_threshold(committee_size)
+
+    def safe_colluders(self, committee_size: int) -> int:
+        """The largest c for which a server that names two contributor sets still opens nothing.
+
+        Without agreement both sets open only if 2t ≤ m + c; with it, two different sets cannot both gather more
+        than (m + c) / 2 honest-or-colluding votes, so c may be anything below t.
+        """
+        t = self.threshold_for(committee_size)
+        return t - 1 if self.agreement else max(-1, 2 * t - committee_size - 1)
+
+
+class Deadlines(WireModel):
+    """How long the service waits, in seconds, before it goes on without who has not answered."""
+
+    invitation_s: float = Field(default=600.0, gt=0)
+    ceremony_s: float = Field(default=300.0, gt=0)
+    contribution_s: float = Field(default=300.0, gt=0)
+    share_s: float = Field(default=60.0, gt=0)
+
+
+class Cohort(WireModel):
+    """Which banks are asked, and how few are enough.
+
+    `min_banks` is the quorum: the smallest contributor set of any round. An honest bank must hide behind another, so
+    it is at least c + 2.
+    """
+
+    nodes: tuple[UUIDText, ...] | None = None
+    min_banks: int = Field(default=3, ge=1)
+
+
+class Plan(WireModel):
+    """What a training does.
+
+    `learning` holds the settings of one of the federated algorithms, feature schema included, in the form that
+    `learning.algorithms` checks.
+    """
+
+    name: Name
+    description: str = Field(default="", max_length=4000)
+    learning: dict[str, Any]
+    cohort: Cohort = Cohort()
+    protection: Protection = Protection()
+    deadlines: Deadlines = Deadlines()
+    #: Days for which ciphertexts and shares are kept after the training has ended.
+    retention_days: int = Field(default=30, ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Plan:
+        protection = self.protection
+        if protection.level is ProtectionLevel.CKKS and self.cohort.min_banks < protection.colluders + 2:
+            raise ValueError(
+                f"cohort.min_banks: with {protection.colluders} colluders at least {protection.colluders + 2} banks "
+                f"must be summed, got {self.cohort.min_banks}"
+            )
+        if (
+            protection.threshold is not None
+            and protection.committee_size is not None
+            and protection.threshold > protection.committee_size
+        ):
+            raise ValueError("protection.threshold: must not exceed protection.committee_size")
+        return self
+
+    def digest(self) -> DigestHex:
+        """SHA-256 of the canonical form, hex."""
+        return canonical_digest(self)
