@@ -45,13 +45,14 @@ class Protection(WireModel):
         return self.threshold if self.threshold is not None else default_threshold(committee_size)
 
     def safe_colluders(self, committee_size: int) -> int:
-        """The largest c for which a server that names two contributor sets still opens nothing.
+        """The largest number of colluding members with whom a server that names two contributor sets opens nothing.
 
-        Without agreement both sets open only if 2t ≤ m + c; with it, two different sets cannot both gather more
-        than (m + c) / 2 honest-or-colluding votes, so c may be anything below t.
+        Both sets open only if 2t ≤ m + c; with agreement also only if both gather more than (m + c) / 2 votes, for
+        which more than the plan's c members must vote twice. And t colluders need no lying server.
         """
         t = self.threshold_for(committee_size)
-        return t - 1 if self.agreement else max(-1, 2 * t - committee_size - 1)
+        by_threshold = 2 * t - committee_size - 1
+        return min(t - 1, max(by_threshold, self.colluders) if self.agreement else max(by_threshold, -1))
 
 
 class Deadlines(WireModel):
