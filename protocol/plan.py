@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from protocol.features import FeatureRecipe
 from protocol.ids import DigestHex, Name, UUIDText
 from protocol.roster import MAX_COMMITTEE, default_threshold
 from protocol.statements import WireModel, canonical_digest
@@ -79,12 +80,13 @@ class Plan(WireModel):
     """What a training does.
 
     `learning` holds the settings of one of the federated algorithms, feature schema included, in the form that
-    `learning.algorithms` checks.
+    `learning.algorithms` checks; `features` says how each bank derives its table's features.
     """
 
     name: Name
     description: str = Field(default="", max_length=4000)
     learning: dict[str, Any]
+    features: FeatureRecipe = FeatureRecipe()
     cohort: Cohort = Cohort()
     protection: Protection = Protection()
     deadlines: Deadlines = Deadlines()
