@@ -1,4 +1,4 @@
-"""Signs and verifies statements: Ed25519 (RFC 8032) over a statement's canonical bytes, which carry their own context."""
+"""Signs and verifies statements: Ed25519 (RFC 8032) over their canonical bytes, which carry a context of their own."""
 
 from __future__ import annotations
 
