@@ -34,3 +34,12 @@ class AggregateMalformed(ProtocolError):  # noqa: N818
         super().__init__(f"aggregate: expected {expected}, got {got}")
         self.expected = expected
         self.got = got
+
+
+class SealedMessageMalformed(ProtocolError):  # noqa: N818
+    """Bytes that are not a sealed message of the key ceremony."""
+
+    def __init__(self, *, expected: str, got: str) -> None:
+        super().__init__(f"sealed message: expected {expected}, got {got}")
+        self.expected = expected
+        self.got = got

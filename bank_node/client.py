@@ -1,0 +1,263 @@
+"""HTTP to the service: every request signed, every answer typed, retried for as long as it makes sense.
+
+A request that may be repeated is repeated on connection errors and on problems that the protocol calls retryable, with
+jittered backoff and honouring `Retry-After`, until it succeeds or the node is told to stop. All uploads are `PUT`s
+that the service takes twice, so that repeating is always safe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import httpx
+import structlog
+import tenacity
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import BaseModel, ValidationError
+
+from bank_node.errors import ServiceRefused, ServiceUnreachable, Stopped
+from protocol.messages import STATEMENT_HEADER, Accepted, AppliedRound, EnrolmentReply, EnrolmentRequest, Work
+from protocol.problems import MEDIA_TYPE, PROBLEMS, Problem, ProblemType
+from protocol.request_auth import sign_request
+from protocol.statements import SignedStatement
+from protocol.version import API_PREFIX
+
+log = structlog.get_logger("bank_node.client")
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+FIRST_BACKOFF_S = 0.25
+LONGEST_BACKOFF_S = 30.0
+JSON = "application/json"
+BINARY = "application/octet-stream"
+
+
+@dataclass
+class Traffic:
+    """What has crossed the wire so far: bodies, without headers."""
+
+    requests: int = 0
+    bytes_up: int = 0
+    bytes_down: int = 0
+    retries: int = 0
+
+
+class _Retryable(Exception):  # noqa: N818  # never leaves this module
+    """The request may be repeated; after at least `after_s` seconds, if the service has said so."""
+
+    def __init__(self, reason: str, after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.after_s = after_s
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request to the service; `target` is the path with its query, as it is signed and sent."""
+
+    method: str
+    target: str
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class ServiceClient:
+    """The service, as a node sees it.
+
+    Args:
+        http: an httpx client whose base URL is the service's; owned by the caller.
+        node: the node's id; None before it is enrolled.
+        key: the node's signing key.
+        stop: set when the node must stop; every wait ends then.
+        give_up_after_s: seconds of failures after which a request fails; None never gives up.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        http: httpx.Client,
+        *,
+        node: str | None,
+        key: Ed25519PrivateKey,
+        stop: threading.Event | None = None,
+        give_up_after_s: float | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._http = http
+        self._node = node
+        self._key = key
+        self._stop = stop or threading.Event()
+        self._give_up_after_s = give_up_after_s
+        self._clock = clock
+        self.traffic = Traffic()
+
+    def enrol(self, request: EnrolmentRequest) -> EnrolmentReply:
+        """`POST /v1/nodes`, unsigned but for the statement inside. Not repeated: the token works once."""
+        body = request.model_dump_json().encode()
+        answer = self._send(Request("POST", f"{API_PREFIX}/nodes", body, {"Content-Type": JSON}), repeat=False)
+        return _parse(EnrolmentReply, answer)
+
+    def work(self, wait_s: float) -> Work:
+        """`GET /v1/work`: what this node owes; waits up to `wait_s` for something."""
+        return _parse(Work, self._send(Request("GET", f"{API_PREFIX}/work?wait={wait_s:g}")))
+
+    def put_json(self, path: str, message: BaseModel | None, *, wait_s: float | None = None) -> Accepted:
+        """`PUT` of a JSON message, or of nothing; asks for the next work too if `wait_s` is given."""
+        body = b"" if message is None else message.model_dump_json().encode()
+        headers = {} if message is None else {"Content-Type": JSON}
+        return _parse(Accepted, self._send(Request("PUT", _target(path, wait_s), body, headers)))
+
+    def put_bytes(
+        self, path: str, body: bytes, *, statement: SignedStatement | None = None, wait_s: float | None = None
+    ) -> Accepted:
+        """`PUT` of a binary body beside the statement that signs it."""
+        headers = {"Content-Type": BINARY}
+        if statement is not None:
+            headers[STATEMENT_HEADER] = statement.to_header()
+        return _parse(Accepted, self._send(Request("PUT", _target(path, wait_s), body, headers)))
+
+    def applied(self, training: str, round_index: int) -> AppliedRound:
+        """A finished round of a training."""
+        target = f"{API_PREFIX}/trainings/{training}/rounds/{round_index}/applied"
+        return _parse(AppliedRound, self._send(Request("GET", target)))
+
+    def get_bytes(self, path: str) -> bytes:
+        """A binary body."""
+        return self._send(Request("GET", _target(path, None))).content
+
+    def _send(self, request: Request, *, repeat: bool = True) -> httpx.Response:
+        started = time.monotonic()
+
+        def give_up(state: tenacity.RetryCallState) -> bool:
+            del state
+            limit = self._give_up_after_s
+            return not repeat or (limit is not None and time.monotonic() - started > limit)
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_Retryable),
+            wait=_backoff,
+            stop=give_up,
+            sleep=self._pause,
+            before_sleep=self._note_retry(request),
+            reraise=True,
+        )
+        try:
+            return retrying(self._send_once, request)
+        except _Retryable as error:
+            raise ServiceUnreachable(str(self._http.base_url), str(error)) from error
+
+    def _send_once(self, request: Request) -> httpx.Response:
+        if self._stop.is_set() and request.method == "GET":
+            raise Stopped  # what is read can be read after the restart; what was promised is still sent
+        headers = dict(request.headers)
+        if self._node is not None:
+            token = sign_request(
+                self._key,
+                node=self._node,
+                method=request.method,
+                target=request.target,
+                sha256=hashlib.sha256(request.body).digest(),
+                now_s=self._clock(),
+            )
+            headers["Authorization"] = f"Bearer {token}"
+        self.traffic.requests += 1
+        self.traffic.bytes_up += len(request.body)
+        try:
+            response = self._http.request(request.method, request.target, content=request.body, headers=headers)
+        except httpx.TransportError as error:
+            raise _Retryable(type(error).__name__) from error
+        self.traffic.bytes_down += len(response.content)
+        _raise_for_problem(request, response)
+        return response
+
+    def _pause(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise Stopped
+
+    def _note_retry(self, request: Request) -> Callable[[tenacity.RetryCallState], None]:
+        def note(state: tenacity.RetryCallState) -> None:
+            self.traffic.retries += 1
+            reason = state.outcome.exception() if state.outcome is not None else None
+            path = request.target.partition("?")[0]
+            log.warning(
+                "request:retry", method=request.method, path=path, attempt=state.attempt_number, why=str(reason)
+            )
+
+        return note
+
+
+def _target(path: str, wait_s: float | None) -> str:
+    return f"{API_PREFIX}/{path}" + ("" if wait_s is None else f"?wait={wait_s:g}")
+
+
+_exponential = tenacity.wait_random_exponential(multiplier=FIRST_BACKOFF_S, max=LONGEST_BACKOFF_S)
+
+
+def _backoff(state: tenacity.RetryCallState) -> float:
+    """Exponential with full jitter; at least what the service's `Retry-After` asked for."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    asked = error.after_s if isinstance(error, _Retryable) and error.after_s is not None else 0.0
+    return max(asked, _exponential(state))
+
+
+def _raise_for_problem(request: Request, response: httpx.Response) -> None:
+    if response.is_success:
+        return
+    problem = _problem_of(response)
+    kind = problem.kind
+    # A status that is not the protocol's own (a proxy's 502, say) is judged by its class.
+    retryable = (
+        PROBLEMS[kind].retryable if kind is not None else response.status_code in {408, 425, 429} | set(range(500, 600))
+    )
+    if retryable:
+        raise _Retryable(f"{problem.status} {problem.title}: {problem.detail}", _retry_after_s(response))
+    raise ServiceRefused(f"{request.method} {request.target.partition('?')[0]}", problem)
+
+
+def _problem_of(response: httpx.Response) -> Problem:
+    if response.headers.get("Content-Type", "").startswith(MEDIA_TYPE):
+        try:
+            return Problem.model_validate_json(response.content)
+        except ValidationError:
+            pass  # fall through: the status is all that can be relied on
+    return Problem(
+        type="about:blank", title=response.reason_phrase, status=response.status_code, detail="no problem document"
+    )
+
+
+def _retry_after_s(response: httpx.Response) -> float | None:
+    try:
+        return min(float(response.headers["Retry-After"]), 600.0)
+    except (KeyError, ValueError):
+        return None
+
+
+def _parse(model: type[ModelT], response: httpx.Response) -> ModelT:
+    try:
+        return model.model_validate_json(response.content)
+    except ValidationError as error:
+        problem = Problem.of(ProblemType.PROTOCOL_VERSION, f"not a {model.__name__}: {_fields(error)}")
+        raise ServiceRefused("the service's answer", problem) from error
+
+
+def _fields(error: ValidationError) -> str:
+    return ", ".join(".".join(map(str, item["loc"])) for item in error.errors()[:5])
+
+
+def make_http(
+    url: str, *, long_poll_s: float, connect_timeout_s: float, ca_file: Any = None, certificate: Any = None
+) -> httpx.Client:
+    """An HTTP/1.1 client with keep-alive; a read may take a long poll and half a minute."""
+    timeout = httpx.Timeout(long_poll_s + 30.0, connect=connect_timeout_s)
+    verify: Any = True
+    if ca_file is not None or certificate is not None:
+        import ssl  # noqa: PLC0415  # only where TLS is configured
+
+        verify = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+        if certificate is not None:
+            verify.load_cert_chain(str(certificate))
+    limits = httpx.Limits(max_connections=4, max_keepalive_connections=4, keepalive_expiry=120.0)
+    return httpx.Client(base_url=url.rstrip("/"), timeout=timeout, limits=limits, verify=verify, follow_redirects=False)

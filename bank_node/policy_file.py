@@ -1,0 +1,140 @@
+"""`policy.toml`: the bank's rules as people write them, and the rules made from it."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bank_node.errors import SettingsInvalid
+from bank_node.home import Home
+from bank_node.policy import (
+    AgreementBelowDefault,
+    AllOf,
+    AllowedAlgorithms,
+    AllowedPlans,
+    ColumnsAtMost,
+    ContributionRequest,
+    ContributorsAtLeast,
+    PlanRequest,
+    ProtectionRequired,
+    QuorumAtLeast,
+    RosterAtLeast,
+    RosterRequest,
+    RoundsADay,
+    ShareRequest,
+    SmudgingAtLeast,
+)
+from bank_node.settings import describe_invalid
+from protocol.ids import DigestHex, Name
+
+
+class PrivacyBudget(BaseModel):
+    """What all trainings with privacy noise may cost this bank together.
+
+    Attributes:
+        epsilon: most epsilon spent, added up over trainings (basic composition, an upper bound).
+        delta: most delta, added up likewise.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epsilon: float = Field(gt=0)
+    delta: float = Field(gt=0, lt=1)
+
+
+class PolicySettings(BaseModel):
+    """The bank's policy.
+
+    Attributes:
+        plans: names of the plans that may be trained; empty allows any.
+        plan_digests: digests of plans that may be trained, beside those named.
+        algorithms: kinds of algorithm; empty allows any.
+        allow_unprotected: whether plans without encryption may be trained.
+        min_contributors: fewest banks in a plan's quorum, on a roster and in any sum that this bank helps to open.
+        require_agreement: whether a threshold below the default needs agreement.
+        min_smudging_bits: fewest bits under which shares are drowned.
+        max_rounds_a_day: most rounds contributed to in a day (UTC), over all trainings.
+        max_columns: most features that a plan may ask for.
+        max_rows: most rows that are used; a larger table is refused, never sampled silently.
+        privacy: the privacy budget; without one, plans with privacy noise are accepted at any cost, as are plans
+            without noise.
+        require_privacy: whether plans without privacy noise are refused.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    plans: tuple[Name, ...] = ()
+    plan_digests: tuple[DigestHex, ...] = ()
+    algorithms: tuple[Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")], ...] = ()
+    allow_unprotected: bool = False
+    min_contributors: int = Field(default=3, ge=2)
+    require_agreement: bool = True
+    min_smudging_bits: int = Field(default=40, ge=30)
+    max_rounds_a_day: int = Field(default=20_000, ge=1)
+    max_columns: int = Field(default=500, ge=1)
+    max_rows: int = Field(default=50_000_000, ge=1)
+    privacy: PrivacyBudget | None = None
+    require_privacy: bool = False
+
+
+class Policy:
+    """The rules, ready to be asked.
+
+    Args:
+        settings: what the bank has written.
+    """
+
+    def __init__(self, settings: PolicySettings) -> None:
+        self.settings = settings
+        self.plan: AllOf[PlanRequest] = AllOf(
+            [
+                AllowedPlans(frozenset(settings.plans), frozenset(settings.plan_digests)),
+                AllowedAlgorithms(frozenset(settings.algorithms)),
+                ProtectionRequired(settings.allow_unprotected),
+                SmudgingAtLeast(settings.min_smudging_bits),
+                QuorumAtLeast(settings.min_contributors),
+                ColumnsAtMost(settings.max_columns),
+            ]
+        )
+        self.roster: AllOf[RosterRequest] = AllOf(
+            [RosterAtLeast(settings.min_contributors), AgreementBelowDefault(settings.require_agreement)]
+        )
+        self.contribution: AllOf[ContributionRequest] = AllOf([RoundsADay(settings.max_rounds_a_day)])
+        self.share: AllOf[ShareRequest] = AllOf([ContributorsAtLeast(settings.min_contributors)])
+
+
+def load_policy(home: Home) -> Policy:
+    """The bank's policy; the defaults, which are the strict side, if there is no file.
+
+    Raises:
+        SettingsInvalid: the file does not parse or has an unknown or wrong field; every one is named.
+    """
+    if not home.policy.exists():
+        return Policy(PolicySettings())
+    try:
+        written = tomllib.loads(home.policy.read_text(encoding="utf-8"))
+        return Policy(PolicySettings.model_validate(written))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsInvalid(f"{home.policy}: not TOML: {error}") from error
+    except ValidationError as error:
+        raise SettingsInvalid(describe_invalid(str(home.policy), error)) from error
+
+
+POLICY_TEMPLATE = """\
+# This bank's policy. No service can override it. What is not set has the default shown.
+# plans = ["card-fraud"]          # only these plans; [] allows any
+# algorithms = ["gbdt", "logistic", "entity_tables"]
+# allow_unprotected = false       # plans without encryption
+# min_contributors = 3            # fewest banks in any sum
+# require_agreement = true        # below the default threshold
+# min_smudging_bits = 40
+# max_rounds_a_day = 20000
+# max_columns = 500
+# max_rows = 50000000
+# require_privacy = false         # refuse plans without privacy noise
+# [privacy]                       # what all trainings with noise may cost together
+# epsilon = 8.0
+# delta = 1e-5
+"""

@@ -1,0 +1,64 @@
+"""What all file-backed sources share: renaming, the check for missing columns, and times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from bank_node.errors import DataUnfit, SettingsInvalid
+
+
+def renamed(name: str, present: Sequence[str], rename: Mapping[str, str]) -> dict[str, str]:
+    """Column as plans call it → column in the file.
+
+    Raises:
+        DataUnfit: a column to be renamed is not there.
+        SettingsInvalid: two columns would have the same name.
+    """
+    for column in rename:
+        if column not in present:
+            raise DataUnfit(
+                f"dataset {name!r}", column=column, expected=f"a column {column!r} to rename", got="none of that name"
+            )
+    mapping: dict[str, str] = {}
+    for column in present:
+        new = rename.get(column, column)
+        if new in mapping:
+            raise SettingsInvalid(f"dataset {name!r}: columns {mapping[new]!r} and {column!r} are both called {new!r}")
+        mapping[new] = column
+    return mapping
+
+
+def wanted(name: str, mapping: Mapping[str, str], columns: Sequence[str]) -> list[str]:
+    """The file's columns for those that are wanted.
+
+    Raises:
+        DataUnfit: one is missing.
+    """
+    for column in columns:
+        if column not in mapping:
+            known = ", ".join(sorted(mapping)[:20])
+            raise DataUnfit(f"dataset {name!r}", column=column, expected=f"a column {column!r}", got=f"only {known}")
+    return [mapping[column] for column in columns]
+
+
+def with_times(name: str, frame: pd.DataFrame, times: Sequence[str]) -> pd.DataFrame:
+    """The frame with its time columns parsed to ``datetime64[ns]`` without a zone (UTC).
+
+    Raises:
+        DataUnfit: a value is not a time.
+    """
+    for column in times:
+        values = frame[column]
+        if not pd.api.types.is_datetime64_any_dtype(values.dtype):
+            try:
+                values = pd.to_datetime(values, format="ISO8601")
+            except (ValueError, TypeError) as error:
+                raise DataUnfit(
+                    f"dataset {name!r}", column=column, expected="times in ISO 8601", got="a value that is not one"
+                ) from error
+        if values.dt.tz is not None:
+            values = values.dt.tz_convert("UTC").dt.tz_localize(None)
+        frame[column] = values.astype("datetime64[ns]")
+    return frame

@@ -1,0 +1,87 @@
+"""The port through which the node reads the bank's rows. A source of another kind (SQL, say) implements the same two
+methods and passes the same contract test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from bank_node.errors import DataUnfit, SettingsInvalid
+
+if TYPE_CHECKING:  # half a second of start-up, needed only where rows are read
+    import pandas as pd
+
+    from bank_node.settings import DatasetSettings
+
+
+@dataclass(frozen=True, slots=True)
+class TableDescription:
+    """What a source says about itself without reading all rows.
+
+    Attributes:
+        columns: column → type as the source names it (after renaming).
+        rows: number of rows, or None where counting would mean reading everything.
+    """
+
+    columns: Mapping[str, str]
+    rows: int | None
+
+
+class DataSource(Protocol):
+    """A table of the bank."""
+
+    def describe(self) -> TableDescription:
+        """Columns and types.
+
+        Raises:
+            DataUnfit: the table can not be read.
+        """
+
+    def read(self, columns: Sequence[str], *, times: Sequence[str] = ()) -> pd.DataFrame:
+        """The named columns of all rows, in the table's own order.
+
+        Args:
+            columns: what is wanted; every one must be there.
+            times: those of them that are times, parsed to ``datetime64[ns]``; those with a zone are turned to UTC.
+
+        Raises:
+            DataUnfit: a column is missing or can not be read as a time.
+        """
+
+
+def open_source(name: str, settings: DatasetSettings, home: Path) -> DataSource:
+    """The source that a dataset's settings name.
+
+    Args:
+        name: the dataset's name, for messages.
+        settings: its settings.
+        home: relative paths count from here.
+
+    Raises:
+        SettingsInvalid: the format can not be told from the file's ending.
+        DataUnfit: there is no such file.
+    """
+    path = settings.path if settings.path.is_absolute() else home / settings.path
+    if not path.is_file():
+        raise DataUnfit(f"dataset {name!r}", column=None, expected=f"a file at {path}", got="none")
+    kind = settings.format if settings.format != "auto" else _format_of(path)
+    # Imported here: both pull in pandas.
+    if kind == "csv":
+        from bank_node.sources.csv_file import CSVSource  # noqa: PLC0415  # see above
+
+        return CSVSource(name, path, settings.rename)
+    from bank_node.sources.parquet_file import ParquetSource  # noqa: PLC0415  # see above
+
+    return ParquetSource(name, path, settings.rename)
+
+
+def _format_of(path: Path) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in {".parquet", ".pq"}:
+        return "parquet"
+    if any(suffix in {".csv", ".tsv"} for suffix in suffixes[-2:]):
+        return "csv"
+    raise SettingsInvalid(f"{path}: the format can not be told from the ending; set format to csv or parquet")
