@@ -1,5 +1,6 @@
-"""Contributions that have been made but whose round is not over: kept byte for byte, so that a repetition after a restart
-is the same contribution and not a second one (fresh noise on the same numbers would tell them apart from the noise).
+"""Contributions that were made but whose round is not over, kept byte for byte: after a restart the same one is sent.
+A second one would share the common polynomial and the key with the first, so that their difference shows the
+difference of what they hold, with nothing but two small noises over it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,100 @@
+"""What the agent is doing, for people and scripts: `status.json` in the home folder, read by `bank-node status`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from bank_node.durable import Disk
+
+#: Progress is written at most this often; anything that a person must see is written at once.
+WRITE_EVERY_S = 1.0
+
+
+class TrainingStatus(BaseModel):
+    """One training, as this bank sees it.
+
+    Attributes:
+        plan: the plan's name.
+        protection: `ckks` or `none`; pages say loudly when it is `none`.
+        state: what this bank is doing in it, in the protocol's words.
+        rounds: rounds applied.
+        unit: what the last round summed (the query's name).
+        contributions: contributions sent.
+        shares: decryption shares released.
+        complaint: why the bank has refused to go on, if it has.
+        model: digest of the model that the bank derived.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    plan: str = ""
+    protection: str = ""
+    state: str = "invited"
+    rounds: int = 0
+    unit: str = ""
+    contributions: int = 0
+    shares: int = 0
+    complaint: str | None = None
+    model: str | None = None
+
+
+class NodeStatus(BaseModel):
+    """The whole node."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    node: str = ""
+    name: str = ""
+    url: str = ""
+    pid: int = 0
+    started_at_s: float = 0.0
+    last_contact_at_s: float | None = None
+    written_at_s: float = 0.0
+    stopped: bool = False
+    requests: int = 0
+    retries: int = 0
+    bytes_up: int = 0
+    bytes_down: int = 0
+    trainings: dict[str, TrainingStatus] = {}
+
+
+class StatusBoard:
+    """Keeps the status and writes it.
+
+    Args:
+        path: the file.
+        disk: how files are changed.
+        status: the status at the start.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, path: Path, disk: Disk, status: NodeStatus, clock: Callable[[], float] = time.time) -> None:
+        self.status = status
+        self._path = path
+        self._disk = disk
+        self._clock = clock
+        self._written_at_s = 0.0
+
+    def training(self, training: str) -> TrainingStatus:
+        """The status of a training; made if it is new."""
+        return self.status.trainings.setdefault(training, TrainingStatus())
+
+    def write(self, *, at_once: bool = False) -> None:
+        """Writes the status, if it is due."""
+        now = self._clock()
+        if at_once or now - self._written_at_s >= WRITE_EVERY_S:
+            self._written_at_s = now
+            self.status.written_at_s = now
+            self._disk.write(self._path, self.status.model_dump_json(indent=1).encode(), flush=False)
+
+
+def read_status(path: Path) -> NodeStatus | None:
+    """The last status that an agent wrote; None if there is none, or a newer version has written it."""
+    try:
+        return NodeStatus.model_validate_json(path.read_bytes())
+    except (OSError, ValueError):
+        return None

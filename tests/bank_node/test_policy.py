@@ -1,0 +1,107 @@
+"""Every rule of a bank's policy refuses what it should, names itself, and lets the rest pass."""
+
+import pytest
+
+from bank_node.errors import PolicyRefused, SettingsInvalid
+from bank_node.home import Home
+from bank_node.policy import ContributionRequest, PlanRequest, RosterRequest, ShareRequest
+from bank_node.policy_file import POLICY_TEMPLATE, Policy, PolicySettings, load_policy
+from protocol.plan import Plan
+
+TRAINING = "01930000-0000-7000-8000-000000000001"
+
+
+def plan(**changes):
+    fields = {"name": "card-fraud", "learning": {"kind": "gbdt", "schema": {"features": [1, 2, 3]}}, **changes}
+    return Plan.model_validate(fields)
+
+
+def refused_by(policy, kind, request):
+    with pytest.raises(PolicyRefused) as caught:
+        getattr(Policy(PolicySettings.model_validate(policy)), kind).check(request)
+    assert caught.value.rule in str(caught.value)
+    assert caught.value.expected in str(caught.value)
+    return caught.value.rule
+
+
+def test_the_default_policy_takes_a_plain_encrypted_plan():
+    Policy(PolicySettings()).plan.check(PlanRequest(plan()))
+
+
+@pytest.mark.parametrize(
+    ("policy", "changes", "rule"),
+    [
+        ({"plans": ["aml"]}, {}, "plans"),
+        ({"plan_digests": ["0" * 64]}, {}, "plans"),
+        ({"algorithms": ["logistic"]}, {}, "algorithms"),
+        ({}, {"protection": {"level": "none"}}, "allow_unprotected"),
+        ({}, {"protection": {"smudging_bits": 30}}, "min_smudging_bits"),
+        ({"min_contributors": 4}, {}, "min_contributors"),
+        ({"max_columns": 2}, {}, "max_columns"),
+    ],
+)
+def test_each_plan_rule_refuses(policy, changes, rule):
+    assert refused_by(policy, "plan", PlanRequest(plan(**changes))) == rule
+
+
+@pytest.mark.parametrize(
+    ("policy", "changes"),
+    [
+        ({"plans": ["aml", "card-fraud"]}, {}),
+        ({"plan_digests": [plan().digest()]}, {}),
+        ({"plans": ["aml"], "plan_digests": [plan().digest()]}, {}),
+        ({"algorithms": ["gbdt"]}, {}),
+        ({"allow_unprotected": True}, {"protection": {"level": "none"}}),
+        ({"min_contributors": 3}, {}),
+        ({"max_columns": 3}, {}),
+    ],
+)
+def test_each_plan_rule_lets_pass(policy, changes):
+    Policy(PolicySettings.model_validate(policy)).plan.check(PlanRequest(plan(**changes)))
+
+
+def test_too_few_banks_on_the_roster_are_refused():
+    request = RosterRequest(plan(), banks=3, committee_size=3, threshold=3)
+    assert refused_by({"min_contributors": 4}, "roster", request) == "min_contributors"
+
+
+def test_a_low_threshold_needs_agreement():
+    low = {"protection": {"threshold": 3}}
+    assert refused_by({}, "roster", RosterRequest(plan(**low), 5, 5, 3)) == "require_agreement"
+    Policy(PolicySettings()).roster.check(RosterRequest(plan(), 5, 5, 4))
+    agreed = {"protection": {"threshold": 3, "agreement": True}}
+    Policy(PolicySettings()).roster.check(RosterRequest(plan(**agreed), 5, 5, 3))
+    Policy(PolicySettings(require_agreement=False)).roster.check(RosterRequest(plan(**low), 5, 5, 3))
+
+
+def test_rounds_a_day_and_small_contributor_sets_are_refused():
+    assert (
+        refused_by({"max_rounds_a_day": 2}, "contribution", ContributionRequest(TRAINING, 7, 2)) == "max_rounds_a_day"
+    )
+    Policy(PolicySettings(max_rounds_a_day=2)).contribution.check(ContributionRequest(TRAINING, 7, 1))
+    assert refused_by({}, "share", ShareRequest(TRAINING, 7, 2)) == "min_contributors"
+    Policy(PolicySettings()).share.check(ShareRequest(TRAINING, 7, 3))
+
+
+def test_the_template_states_the_defaults(tmp_path):
+    home = Home(tmp_path)
+    home.policy.write_text(POLICY_TEMPLATE)
+    assert load_policy(home).settings == PolicySettings()
+    uncommented = [
+        line[2:].split("  #")[0]
+        for line in POLICY_TEMPLATE.splitlines()
+        if line.startswith("# ") and "=" in line and "plans" not in line and "algorithms" not in line
+    ]
+    body = [line for line in uncommented if not line.startswith(("epsilon", "delta"))]
+    home.policy.write_text("\n".join(body))
+    assert load_policy(home).settings == PolicySettings()
+
+
+@pytest.mark.parametrize(
+    "text", ["min_contributors = 1", "surprise = 3", "min_contributors = [", "[privacy]\ndelta = 2"]
+)
+def test_a_wrong_policy_file_is_refused_and_named(tmp_path, text):
+    home = Home(tmp_path)
+    home.policy.write_text(text)
+    with pytest.raises(SettingsInvalid, match=r"policy\.toml"):
+        load_policy(home)
