@@ -7,6 +7,7 @@ signature can not be carried from one act, round or training to another.
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import rfc8785
@@ -181,6 +182,11 @@ def canonical_digest(model: BaseModel | dict[str, Any] | list[Any]) -> str:
     """SHA-256 in hex of the RFC 8785 form of a model or of plain JSON values."""
     value = model.model_dump(mode="json") if isinstance(model, BaseModel) else model
     return sha256_hex(rfc8785.dumps(value))
+
+
+def deals_digest(deals: Sequence[SignedStatement]) -> str:
+    """What a `Receipt` signs: the digest of the deals' statement digests, in roster order."""
+    return canonical_digest([signed.expect(Deal).statement_digest() for signed in deals])
 
 
 STATEMENTS: TypeAdapter[Statement] = TypeAdapter(AnyStatement)
