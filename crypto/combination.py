@@ -35,11 +35,13 @@ def check_coverage(parameters: Parameters, shares: Sequence[Sequence[int]]) -> N
     wrong = [piece for piece, count in enumerate(counts) if count != 1]
     if wrong:
         raise PiecesNotCovered(
-            "shares", expected="every piece covered once", got=f"pieces {wrong} covered {[counts[p] for p in wrong]} times"
+            "shares",
+            expected="every piece covered once",
+            got=f"pieces {wrong} covered {[counts[p] for p in wrong]} times",
         )
 
 
-def combine_chunks(
+def combine_chunks(  # noqa: PLR0917  # they read in this order wherever sums are opened
     round_id: RoundId, first_chunk: int, chunk_count: int, total: Any, shares: Sequence[Any], contributors: int
 ) -> NDArray[np.int64]:
     """Opens a range of chunks of a sum.
@@ -100,4 +102,3 @@ def _require_sum(
             f"chunk {chunk}", expected=f"sums of at most 2^{parameters.spec.sum_bits}", got="a larger one", chunk=chunk,
             advice="a bank's contribution was beyond the declared bound",
         )  # fmt: skip
-

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 
 from crypto import kernels
 from crypto.ceremony import Ceremony
-from crypto.dealing import SEED_BYTES, DealtPieces, Residues, decode_last, encode_last, expand_piece, noise_key, open_deal
+from crypto.dealing import (
+    SEED_BYTES,
+    DealtPieces,
+    Residues,
+    decode_last,
+    encode_last,
+    expand_piece,
+    noise_key,
+    open_deal,
+)
 from crypto.errors import DealInvalid, KeyDestroyed, MalformedMessage, NotHeld
 from crypto.keystream import KeyStream, derive_key
 from crypto.noise import SmudgingSum
@@ -65,9 +74,14 @@ class CommitteeKey:
             KeyDestroyed: the key was destroyed.
         """
         dealt = self._require(pieces)
-        context = (round_id.training, struct.pack(">IQ", round_id.round, round_id.values), contributors_digest(contributors))
+        context = (
+            round_id.training,
+            struct.pack(">IQ", round_id.round, round_id.values),
+            contributors_digest(contributors),
+        )
         keys = [
-            noise_key(self.ceremony, piece, {bank: held.seeds[piece] for bank, held in dealt.items()}) for piece in pieces
+            noise_key(self.ceremony, piece, {bank: held.seeds[piece] for bank, held in dealt.items()})
+            for piece in pieces
         ]
         streams = [KeyStream(derive_key(key, b"smudging", *context)) for key in keys]
         return SmudgingSum(self.ceremony.parameters, streams)
@@ -141,9 +155,7 @@ class CommitteeKeyBuilder:
         Raises:
             DealInvalid: they must not be used; see `open_deal`.
         """
-        self._pieces[dealer] = open_deal(
-            self._ceremony, dealer, self._member, self._sealing_key, commitments, sealed
-        )
+        self._pieces[dealer] = open_deal(self._ceremony, dealer, self._member, self._sealing_key, commitments, sealed)
 
     def finish(self) -> CommitteeKey:
         """The member's key.

@@ -24,7 +24,7 @@ class CommonPolynomial:
         self._stream = KeyStream(derive_key(bytes(32), b"common-polynomial", *context))
 
     def chunk(self, number: int) -> tuple[Polynomial, Polynomial]:
-        """a for one chunk: modulo q0 and modulo q1, uint64, shape (N,) each."""
+        """A for one chunk: modulo q0 and modulo q1, uint64, shape (N,) each."""
         first, second = self._primes
         return (
             self._stream.uniform(2 * number, first, RING_DEGREE),

@@ -96,7 +96,7 @@ def deal(ceremony: Ceremony, dealer: bytes, secret: SecretKey, sealing_keys: Map
     return Dealt(commitments, sealed)
 
 
-def open_deal(
+def open_deal(  # noqa: PLR0917  # dealer, member, key, then the two messages
     ceremony: Ceremony, dealer: bytes, member: bytes, key: SealingKey, commitments: bytes, sealed: bytes
 ) -> DealtPieces:
     """Opens what a dealer sealed to a member, and checks it against the public commitments.

@@ -29,7 +29,7 @@ def quantise(parameters: Parameters, reals: NDArray[np.float64], *, resolution: 
         int64, shape (n,), in units of the resolution.
 
     Raises:
-        ValueOutOfBounds: wrong shape or dtype, NaN, infinity, beyond the bound, or a resolution that is no power of two.
+        ValueOutOfBounds: wrong shape or dtype, NaN, infinity, beyond the bound, or a resolution that is no power of 2.
     """
     if math.frexp(resolution)[0] != 0.5:
         raise ValueOutOfBounds("resolution", expected="a power of two", got=repr(resolution))

@@ -20,8 +20,7 @@ inline: Any = nb.njit(nogil=True, cache=True, boundscheck=False, error_model="nu
 _ONE, _TWO = nb.uint64(1), nb.uint64(2)
 
 
-@intrinsic  # type: ignore[untyped-decorator]  # Numba has no types
-def mulhi(_context: Any, a: Any, b: Any) -> Any:
+def _mulhi(_context: Any, a: Any, b: Any) -> Any:
     """The high 64 bits of the product of two uint64."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -33,6 +32,9 @@ def mulhi(_context: Any, a: Any, b: Any) -> Any:
     return types.uint64(types.uint64, types.uint64), generate
 
 
+mulhi: Any = intrinsic(_mulhi)
+
+
 @inline
 def multiply_shoup_lazy(x, w, w_shoup, p):  # type: ignore[no-untyped-def]
     """x·w mod p, in [0, 2p), for any x."""
@@ -41,13 +43,13 @@ def multiply_shoup_lazy(x, w, w_shoup, p):  # type: ignore[no-untyped-def]
 
 @inline
 def reduce_once(x, p):  # type: ignore[no-untyped-def]
-    """x mod p for x < 2p."""
+    """X mod p for x < 2p."""
     return min(x, x - p)
 
 
 @inline
 def reduce_word(x, p, ratio):  # type: ignore[no-untyped-def]
-    """x mod p for any uint64 x, with ratio = ⌊2^64 / p⌋ (Barrett)."""
+    """X mod p for any uint64 x, with ratio = ⌊2^64 / p⌋ (Barrett)."""
     return reduce_once(x - mulhi(x, ratio) * p, p)
 
 
@@ -111,28 +113,28 @@ def forward_ntt(values, roots, roots_shoup, p):  # type: ignore[no-untyped-def]
 
 @jit
 def multiply_shoup(a, w, w_shoup, p, out):  # type: ignore[no-untyped-def]
-    """out = a∘w mod p, elementwise, below p."""
+    """Out = a∘w mod p, elementwise, below p."""
     for j in range(a.shape[0]):
         out[j] = reduce_once(multiply_shoup_lazy(a[j], w[j], w_shoup[j], p), p)
 
 
 @jit
 def reduce_words(values, p, ratio):  # type: ignore[no-untyped-def]
-    """values mod p, elementwise, in place, for any uint64."""
+    """Values mod p, elementwise, in place, for any uint64."""
     for j in range(values.shape[0]):
         values[j] = reduce_word(values[j], p, ratio)
 
 
 @jit
 def add_modular(total, x, p):  # type: ignore[no-untyped-def]
-    """total += x mod p, elementwise; both below p."""
+    """Total += x mod p, elementwise; both below p."""
     for j in range(total.shape[0]):
         total[j] = reduce_once(total[j] + x[j], p)
 
 
 @jit
 def subtract_modular(total, x, p):  # type: ignore[no-untyped-def]
-    """total −= x mod p, elementwise; both below p."""
+    """Total −= x mod p, elementwise; both below p."""
     for j in range(total.shape[0]):
         total[j] = reduce_once(total[j] + (p - x[j]), p)
 
@@ -161,7 +163,7 @@ def _count(x):  # type: ignore[no-untyped-def]
 
 @jit
 def centred_binomial(words, eta, out):  # type: ignore[no-untyped-def]
-    """out = popcount(η bits) − popcount(η other bits) of each word; int64; η ≤ 32."""
+    """Out = popcount(η bits) − popcount(η other bits) of each word; int64; η ≤ 32."""
     mask = (_ONE << nb.uint64(eta)) - _ONE
     for j in range(out.shape[0]):
         x = words[j]
@@ -170,7 +172,7 @@ def centred_binomial(words, eta, out):  # type: ignore[no-untyped-def]
 
 @jit
 def add_small(total, x, p):  # type: ignore[no-untyped-def]
-    """total += x mod p for int64 |x| < p; total below p."""
+    """Total += x mod p for int64 |x| < p; total below p."""
     for j in range(total.shape[0]):
         shifted = nb.uint64(x[j] + nb.int64(p)) if x[j] < 0 else nb.uint64(x[j])
         total[j] = reduce_once(total[j] + shifted, p)
@@ -190,7 +192,7 @@ def accumulate_wide(words, tops, mask_low, mask_top, low, high):  # type: ignore
 
 @jit
 def add_wide(total, low, high, p, ratio, two_64, two_64_shoup, offset):  # type: ignore[no-untyped-def]
-    """total += high·2^64 + low − offset mod p; offset below p, two_64 = 2^64 mod p."""
+    """Total += high·2^64 + low − offset mod p; offset below p, two_64 = 2^64 mod p."""
     for j in range(total.shape[0]):
         x = reduce_word(low[j], p, ratio)
         x = reduce_once(x + reduce_once(multiply_shoup_lazy(high[j], two_64, two_64_shoup, p), p), p)
@@ -213,7 +215,7 @@ def rescale(r0, r1, q0, q1, ratio0, q1_inverse, q1_inverse_shoup, out):  # type:
 
 @jit
 def add_message(values, mask, scale, q0, out):  # type: ignore[no-untyped-def]
-    """out = mask + Δ0·value mod q0; int64 values with |Δ0·value| < q0."""
+    """Out = mask + Δ0·value mod q0; int64 values with |Δ0·value| < q0."""
     for j in range(out.shape[0]):
         x = values[j] * scale
         shifted = nb.uint64(x + nb.int64(q0)) if x < 0 else nb.uint64(x)
@@ -222,7 +224,7 @@ def add_message(values, mask, scale, q0, out):  # type: ignore[no-untyped-def]
 
 @jit
 def decode(y, q0, scale, limit, out):  # type: ignore[no-untyped-def]
-    """out = the multiple of Δ0 next to each centred y; returns how many are further than limit from one, and the worst.
+    """Out = the multiple of Δ0 next to each centred y; returns how many are further than limit from one, and the worst.
 
     Args:
         y: uint64, below q0.

@@ -50,7 +50,7 @@ class KeyStream:
         nonce = struct.pack(">QQ", stream >> 32, ((stream & 0xFFFFFFFF) << 32) + start // 16)
         out = np.empty(size + 16, dtype=np.uint8)
         encryptor = Cipher(self._algorithm, modes.CTR(nonce)).encryptor()
-        written = encryptor.update_into(bytes(size), memoryview(out))
+        written = encryptor.update_into(bytes(size), out.data)
         return out[:written]
 
     def words(self, stream: int, count: int, *, start: int = 0) -> NDArray[np.uint64]:

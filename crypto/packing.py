@@ -103,7 +103,9 @@ def _largest2(low, high):  # type: ignore[no-untyped-def]
 def _largest3(low, mid, top):  # type: ignore[no-untyped-def]
     worst = nb.uint64(0)
     for j in range(low.shape[0]):
-        worst = max(worst, nb.uint64(low[j]) | (nb.uint64(mid[j]) << nb.uint64(32)) | (nb.uint64(top[j]) << nb.uint64(48)))
+        worst = max(
+            worst, nb.uint64(low[j]) | (nb.uint64(mid[j]) << nb.uint64(32)) | (nb.uint64(top[j]) << nb.uint64(48))
+        )
     return worst
 
 

@@ -79,7 +79,9 @@ def assign(
         holders = [member for member in chosen if member in layout[piece]]
         if not holders:
             raise PiecesNotCovered(
-                "assignment", expected=f"{threshold} of {committee_size} committee members", got=f"{len(set(available))}"
+                "assignment",
+                expected=f"{threshold} of {committee_size} committee members",
+                got=f"{len(set(available))}",
             )
         result[min(holders, key=lambda member: (len(result[member]), member))].append(piece)
     return {member: tuple(sorted(pieces)) for member, pieces in result.items() if pieces}

@@ -34,7 +34,7 @@ def seal_context(parameters: Parameters) -> Any:
     chosen.set_poly_modulus_degree(RING_DEGREE)
     primes = (parameters.q0, parameters.q1, special_prime(parameters))
     chosen.set_coeff_modulus([sealapi.Modulus(prime) for prime in primes])
-    context = sealapi.SEALContext(chosen, True, sealapi.SEC_LEVEL_TYPE.TC192)  # noqa: FBT003
+    context = sealapi.SEALContext(chosen, True, sealapi.SEC_LEVEL_TYPE.TC192)
     if not context.parameters_set():
         raise ParameterError(
             "parameters", expected="SEAL's check at 192 bits to pass", got=context.parameters_error_message()

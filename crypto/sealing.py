@@ -1,7 +1,7 @@
 """Sealing to a member's public key: HPKE (RFC 9180) with the hybrid KEM of ML-KEM-768 and X25519, from `cryptography`.
 
-The sums are protected by lattices; key pieces that were sealed under elliptic curves alone could be kept today and opened
-by a quantum computer later, and with them the sums. The hybrid costs about a kilobyte a message.
+The sums are protected by lattices; key pieces that were sealed under elliptic curves alone could be kept today and
+opened by a quantum computer later, and with them the sums. The hybrid costs about a kilobyte a message.
 """
 
 from __future__ import annotations

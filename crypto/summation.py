@@ -33,7 +33,8 @@ def sum_chunks(round_id: RoundId, first_chunk: int, chunk_count: int, parts: Ite
     """
     size = round_id.byte_range(first_chunk, chunk_count)[1]
     totals = [
-        np.zeros(round_id.coefficients(chunk), dtype=np.uint64) for chunk in range(first_chunk, first_chunk + chunk_count)
+        np.zeros(round_id.coefficients(chunk), dtype=np.uint64)
+        for chunk in range(first_chunk, first_chunk + chunk_count)
     ]
     lazy = 0
     for part in parts:
@@ -79,5 +80,3 @@ def _reduce(round_id: RoundId, totals: list[Polynomial]) -> None:
     prime = ring_of(round_id.parameters).primes[0]
     for total in totals:
         kernels.reduce_words(total, prime.p, prime.ratio)
-
-

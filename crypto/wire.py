@@ -85,7 +85,7 @@ class RoundId:
         Raises:
             ValueOutOfBounds: there are no such chunks.
         """
-        if not (0 <= first_chunk and 1 <= chunk_count and first_chunk + chunk_count <= self.chunks):
+        if not (first_chunk >= 0 and chunk_count >= 1 and first_chunk + chunk_count <= self.chunks):
             raise ValueOutOfBounds(
                 "chunks", expected=f"a range within {self.chunks} chunks", got=f"{first_chunk} + {chunk_count}"
             )
