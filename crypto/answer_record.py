@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from crypto.errors import RecordCorrupted, SecondContribution, SecondContributorSet, ValueOutOfBounds
+from crypto.errors import RecordCorrupted, RecordInUse, SecondContribution, SecondContributorSet, ValueOutOfBounds
 from crypto.wire import ID_BYTES, contributors_digest
 
 DIGEST_BYTES = 32
@@ -58,7 +58,8 @@ class AnswerRecord:
         path: the file; made if it is not there.
 
     Raises:
-        RecordCorrupted: it is damaged before its end, is another file, or another process has it open.
+        RecordCorrupted: it is damaged before its end, or is another file.
+        RecordInUse: another process has it open.
     """
 
     def __init__(self, path: Path) -> None:
@@ -147,7 +148,7 @@ class AnswerRecord:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise RecordCorrupted(
+            raise RecordInUse(
                 self._path.name, expected="a record that no other process has open", got="one in use"
             ) from error
 

@@ -88,6 +88,10 @@ class RecordCorrupted(CryptoError):
     """A record of answers that is damaged before its end: nothing must be answered on its word."""
 
 
+class RecordInUse(CryptoError):
+    """A record of answers that another process has open."""
+
+
 class UnsealFailed(CryptoError):
     """A sealed message or file that does not open: wrong key or passphrase, or altered."""
 
