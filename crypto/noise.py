@@ -15,7 +15,7 @@ from crypto import kernels
 from crypto.keystream import KeyStream
 from crypto.parameters import NOISE_ETA, Parameters
 
-_NO_TOPS = np.empty(0, dtype=np.uint8)
+_NO_TOPS = np.empty(0, dtype=np.uint32)
 _TOP_STREAMS = 1 << 63
 
 
@@ -52,7 +52,7 @@ class SmudgingSum:
         mask_low = np.uint64((1 << min(bits, 64)) - 1)
         mask_top = np.uint64((1 << max(0, bits - 64)) - 1)
         for stream in self._streams:
-            tops = stream.bytes(_TOP_STREAMS + number, count).astype(np.uint8) if bits > 64 else _NO_TOPS
+            tops = stream.bytes(_TOP_STREAMS + number, 4 * count).view("<u4") if bits > 64 else _NO_TOPS
             kernels.accumulate_wide(stream.words(number, count), tops, mask_low, mask_top, low, high)
         return low, high
 
