@@ -1,0 +1,1 @@
+"""Where work for the workers waits: in this process, or in Redis for Celery's."""
