@@ -66,9 +66,9 @@ def collusion_table(
         Collusion(
             "the server and its workers, honest but curious", "the sums, as every bank does; nothing of one bank"
         ),
-        Collusion(f"up to {threshold - 1} committee members and the server", "nothing but the sums"),
+        Collusion(f"up to {_members(threshold - 1)} and the server", "nothing but the sums"),
         Collusion(
-            f"{threshold} committee members and the server",
+            f"{_members(threshold)} and the server",
             "every contribution of the training: they hold every piece of every key",
         ),
         Collusion(
@@ -79,7 +79,7 @@ def collusion_table(
     if agreement:
         rows.append(
             Collusion(
-                f"a lying server and up to {colluders} committee members",
+                f"a lying server and up to {_members(colluders)}",
                 f"nothing: {votes_needed(committee_size, colluders)} members sign for one contributor set a round",
             )
         )
@@ -88,15 +88,19 @@ def collusion_table(
     if safe >= 0:
         rows.append(
             Collusion(
-                f"a lying server and up to {safe} committee members" if safe else "a lying server alone",
+                f"a lying server and up to {_members(safe)}" if safe else "a lying server alone",
                 "nothing: two contributor sets of one round cannot both find enough shares",
             )
         )
     rows.append(
         Collusion(
-            f"a lying server and {safe + 1} committee members" if safe + 1 > 0 else "a lying server alone",
+            f"a lying server and {_members(safe + 1)}" if safe >= 0 else "a lying server alone",
             "the difference of two sums of one round: possibly one bank's numbers; found out a round later by the "
             "digest of the contributor set that every signed message carries",
         )
     )
     return tuple(rows)
+
+
+def _members(count: int) -> str:
+    return f"{count} committee member{'' if count == 1 else 's'}"

@@ -104,7 +104,7 @@ class Header:
     round: int
     sender: bytes
     values: int
-    contributors: bytes
+    contributors_digest: bytes
     pieces: tuple[int, ...]
     body_digest: bytes
 
@@ -113,7 +113,7 @@ class Header:
         mask = sum(1 << piece for piece in self.pieces)
         return _HEADER.pack(
             MAGIC, WIRE_VERSION, self.kind, self.parameter_id, self.training, self.round, self.sender, self.values,
-            self.contributors, mask.to_bytes(16, "big"), self.body_digest,
+            self.contributors_digest, mask.to_bytes(16, "big"), self.body_digest,
         )  # fmt: skip
 
 
@@ -202,7 +202,7 @@ def _check(
         ("round", round_id.round, header.round),
         ("sender", sender.hex(), header.sender.hex()),
         ("values", round_id.values, header.values),
-        ("contributor set", contributors.hex(), header.contributors.hex()),
+        ("contributor set", contributors.hex(), header.contributors_digest.hex()),
         ("pieces", tuple(sorted(pieces)), header.pieces),
     ):
         if expected != got:

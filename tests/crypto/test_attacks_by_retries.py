@@ -1,4 +1,4 @@
-"""What retries release: relations between noises in a Shamir variant, and nothing but the fixed piece values in ours."""
+"""What retries release: relations between noises in a Shamir variant; in ours nothing but the fixed piece values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VALUES = 500
 
 
 def test_lagrange_shares_for_two_active_sets_give_the_smudging_noise_away():
-    """The attack that replicated sharing is for: x = 1, T = {1, 2, 3} and {1, 2, 4}: 8·d − 9·d' = 8·e − 9·e' exactly."""
+    """The attack that replicated sharing is for: x = 1, T = {1, 2, 3} and {1, 2, 4}: 8·d − 9·d' = 8·e − 9·e'."""
     generator = np.random.default_rng(5)
     modulus = (1 << 61) - 1
     a_times_share = int(generator.integers(modulus))

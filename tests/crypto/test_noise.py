@@ -92,8 +92,8 @@ def residual_of_opened_sum(banks: Banks, number: int, first: np.ndarray, second:
     return np.where(residual > q0 // 2, residual - q0, residual).astype(np.float64)
 
 
-def test_an_opened_sum_shows_nothing_of_how_it_was_made_up_which_a_float_embedding_does():
-    """Two pairs with the same sum, one of small and one of large numbers that cancel: can the residual tell them apart?"""
+def test_an_opened_sum_shows_nothing_of_how_it_was_made_up():
+    """Two pairs with the same sum, one of small numbers and one of large ones that cancel: the same residuals."""
     generator = np.random.default_rng(4)
     sums = generator.integers(-1000, 1000, RING_DEGREE - 1)
     large = generator.integers(-(1 << 42), 1 << 42, RING_DEGREE - 1)
