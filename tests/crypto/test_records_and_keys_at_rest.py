@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from crypto.errors import (
@@ -83,6 +83,7 @@ def test_every_flipped_bit_is_refused(written):
 @settings(max_examples=300, deadline=None)
 @given(st.binary(min_size=8, max_size=300))
 def test_any_other_file_is_refused(tmp_path_factory, data):
+    assume(not data.startswith(b"CKSR"))
     path = tmp_path_factory.mktemp("record") / "answers"
     path.write_bytes(data)
     with pytest.raises(RecordCorrupted):
