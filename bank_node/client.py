@@ -46,7 +46,7 @@ class Traffic:
     retries: int = 0
 
 
-class _Retryable(Exception):  # noqa: N818  # never leaves this module
+class _Retryable(Exception):  # never leaves this module
     """The request may be repeated; after at least `after_s` seconds, if the service has said so."""
 
     def __init__(self, reason: str, after_s: float | None = None) -> None:

@@ -11,7 +11,7 @@ class NodeError(Exception):
     """Root of all errors of this package."""
 
 
-class Refused(NodeError):  # noqa: N818  # the house's word for a refused act
+class Refused(NodeError):  # the house's word for a refused act
     """The node will not do what it was asked.
 
     Attributes:
@@ -79,7 +79,7 @@ class StaleWork(Refused):
     """The service asked for something that is over; nothing is wrong, the node asks again."""
 
 
-class ServiceRefused(NodeError):  # noqa: N818
+class ServiceRefused(NodeError):
     """The service answered with a problem that asking again does not solve.
 
     Attributes:
@@ -91,7 +91,7 @@ class ServiceRefused(NodeError):  # noqa: N818
         self.problem = problem
 
 
-class ServiceUnreachable(NodeError):  # noqa: N818
+class ServiceUnreachable(NodeError):
     """No answer from the service, and the caller did not want to wait any longer."""
 
     def __init__(self, url: str, reason: str) -> None:
@@ -99,14 +99,14 @@ class ServiceUnreachable(NodeError):  # noqa: N818
         self.url = url
 
 
-class Stopped(NodeError):  # noqa: N818
+class Stopped(NodeError):
     """The node was told to stop while it waited."""
 
     def __init__(self) -> None:
         super().__init__("the node was told to stop")
 
 
-class HomeUnusable(NodeError):  # noqa: N818
+class HomeUnusable(NodeError):
     """The home folder is missing, not enrolled, damaged or in use.
 
     Attributes:
@@ -122,9 +122,9 @@ class AlreadyRunning(HomeUnusable):
     """Another agent works in this home folder."""
 
 
-class SettingsInvalid(NodeError):  # noqa: N818
+class SettingsInvalid(NodeError):
     """A settings file or an environment variable does not say what it should; names every field at fault."""
 
 
-class KeystoreLocked(NodeError):  # noqa: N818
+class KeystoreLocked(NodeError):
     """The keystore does not open with the passphrase or key file given."""

@@ -5,7 +5,7 @@ class LearningError(Exception):
     """Root of all errors of this package."""
 
 
-class ContributionRejected(LearningError):  # noqa: N818  # the house's word for a refused act, not "...Error"
+class ContributionRejected(LearningError):  # the house's word for a refused act, not "...Error"
     """A vector that may not enter a secure sum: wrong length, not finite, or beyond the query's bound.
 
     Attributes:
@@ -21,7 +21,7 @@ class ContributionRejected(LearningError):  # noqa: N818  # the house's word for
         self.got = got
 
 
-class AggregateImplausible(LearningError):  # noqa: N818
+class AggregateImplausible(LearningError):
     """A decrypted sum that no honest banks can have produced (a negative count, say)."""
 
     def __init__(self, query: str, *, expected: str, got: str) -> None:
@@ -31,7 +31,7 @@ class AggregateImplausible(LearningError):  # noqa: N818
         self.got = got
 
 
-class DataRejected(LearningError):  # noqa: N818
+class DataRejected(LearningError):
     """A bank's own rows that cannot be used as they are; the sentence names the column, never a value.
 
     Attributes:
@@ -47,7 +47,7 @@ class DataRejected(LearningError):  # noqa: N818
         self.got = got
 
 
-class DidNotConverge(LearningError):  # noqa: N818
+class DidNotConverge(LearningError):
     """An iteration that used up its rounds before its step fell below the tolerance.
 
     Attributes:
@@ -66,7 +66,7 @@ class DidNotConverge(LearningError):  # noqa: N818
         self.step = step
 
 
-class BudgetExceeded(LearningError):  # noqa: N818
+class BudgetExceeded(LearningError):
     """An act that would spend more privacy than the ledger allows; nothing was recorded.
 
     Attributes:

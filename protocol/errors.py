@@ -7,7 +7,7 @@ class ProtocolError(Exception):
     """Root of all errors of this package."""
 
 
-class StatementInvalid(ProtocolError):  # noqa: N818  # the house's word for a refused act
+class StatementInvalid(ProtocolError):  # the house's word for a refused act
     """A signed statement that does not verify, or says something else than it should."""
 
     def __init__(self, tag: str, *, expected: str, got: str) -> None:
@@ -17,7 +17,7 @@ class StatementInvalid(ProtocolError):  # noqa: N818  # the house's word for a r
         self.got = got
 
 
-class TransitionRefused(ProtocolError):  # noqa: N818
+class TransitionRefused(ProtocolError):
     """A state machine was asked for a step that its table does not have."""
 
     def __init__(self, machine: str, *, state: str, event: str) -> None:
@@ -27,7 +27,7 @@ class TransitionRefused(ProtocolError):  # noqa: N818
         self.event = event
 
 
-class AggregateMalformed(ProtocolError):  # noqa: N818
+class AggregateMalformed(ProtocolError):
     """Bytes that are not the published form of a round's aggregate."""
 
     def __init__(self, *, expected: str, got: str) -> None:
@@ -36,7 +36,7 @@ class AggregateMalformed(ProtocolError):  # noqa: N818
         self.got = got
 
 
-class SealedMessageMalformed(ProtocolError):  # noqa: N818
+class SealedMessageMalformed(ProtocolError):
     """Bytes that are not a sealed message of the key ceremony."""
 
     def __init__(self, *, expected: str, got: str) -> None:
