@@ -1,0 +1,1 @@
+"""One secure sum after another: contributions, the contributor set, votes, shares, the aggregate."""

@@ -1,0 +1,142 @@
+"""Moves a round as far as what lies in the database allows; see `consortium.trainings.settle`.
+
+collecting ── everyone who is counted on has been validated, or the deadline has passed with the quorum ──► U fixed
+decrypting ── votes (with agreement) ──► assignments ──► every piece covered, every range summed ──► `close_round`
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, select, update
+from sqlalchemy.orm import Session
+
+from consortium.queue.port import TaskName
+from consortium.rounds.assignments import settle_shares
+from consortium.rounds.protection import bodies_of
+from consortium.rounds.tables import Contribution, Round, SumRange
+from consortium.trainings.moves import Scene, members_of, roster_of
+from consortium.trainings.tables import TrainingMember
+from protocol.plan import ProtectionLevel
+from protocol.states import RoundEvent, RoundState, TrainingEvent, TrainingState, next_round_state
+
+
+def settle_round(scene: Scene) -> None:
+    """Takes every step that is due in the round that is next or open; nothing while the operator has paused."""
+    s, training = scene.s, scene.training
+    if training.pause == "operator":
+        return
+    row = s.get(Round, (training.id, training.round), populate_existing=True)
+    if row is None:
+        if training.status is TrainingState.RUNNING:
+            scene.effects.queue(TaskName.ADVANCE, training.id)
+        return
+    if row.status is RoundState.COLLECTING:
+        _settle_collecting(scene, row)
+    if row.status is RoundState.DECRYPTING:
+        _settle_decrypting(scene, row)
+
+
+def _settle_collecting(scene: Scene, row: Round) -> None:
+    s, training, plan, now = scene.s, scene.training, scene.plan, scene.now
+    states: dict[str, str] = dict(
+        s.execute(
+            select(Contribution.node, Contribution.state).where(
+                Contribution.training == row.training, Contribution.round == row.index
+            )
+        )
+        .tuples()
+        .all()
+    )
+    members = members_of(s, training.id, on_roster=True)
+    accepted = sorted(node for node, state in states.items() if state == "accepted")
+    unchecked = [node for node, state in states.items() if state == "received"]
+    waiting = [member for member in members if member.node not in states and member.away_since is None]
+    wanted = plan.cohort.min_banks
+    if training.status is TrainingState.PAUSED:
+        if len(accepted) + len(unchecked) + len(waiting) < wanted:
+            return
+        row.deadline_at = now + plan.deadlines.contribution_s
+        scene.move(TrainingEvent.RESUME, reason="enough banks are back")
+        scene.effects.wake.update(member.node for member in waiting)
+    if unchecked:  # their validation is queued, and ends here again
+        return
+    if waiting and now >= row.deadline_at:
+        for member in waiting:
+            scene.away(member, f"no contribution to round {row.index}", round_index=row.index)
+        waiting = []
+    if waiting:
+        return
+    if len(accepted) < wanted:
+        _pause(scene, row, members, f"{len(accepted)} of {len(members)} banks contributed", wanted)
+    else:
+        _fix_contributors(scene, row, accepted)
+
+
+def _pause(scene: Scene, row: Round, members: list[TrainingMember], got: str, wanted: int) -> None:
+    away = ", ".join(member.name for member in members if member.away_since is not None)
+    reason = f"round {row.index}: {got}, {wanted} are needed" + (f"; waiting for {away}" if away else "")
+    if scene.training.status is TrainingState.RUNNING:
+        scene.move(TrainingEvent.PAUSE, reason=reason, pause="quorum")
+
+
+def _fix_contributors(scene: Scene, row: Round, contributors: list[str]) -> None:
+    """Fixes U once and for all, and asks for the sums, which do not depend on the shares."""
+    s, training, plan, now = scene.s, scene.training, scene.plan, scene.now
+    ranges = bodies_of(training, plan, row).ranges()
+    fixed = cast(
+        "CursorResult[Any]",
+        s.execute(
+            update(Round)
+            .where(
+                Round.training == row.training,
+                Round.index == row.index,
+                Round.state == RoundState.COLLECTING.value,
+                Round.contributors.is_(None),
+            )
+            .values(
+                state=next_round_state(RoundState.COLLECTING, RoundEvent.CONTRIBUTORS_FIXED).value,
+                contributors=contributors,
+                fixed_at=now,
+                deadline_at=now + plan.deadlines.share_s,
+                ranges=len(ranges),
+            )
+            .execution_options(synchronize_session=False)
+        ),
+    )
+    if fixed.rowcount != 1:
+        return
+    s.refresh(row)
+    left_out = len(roster_of(training).members) - len(contributors)
+    if left_out:
+        detail = f"{len(contributors)} contributors, {left_out} left out"
+        scene.record("left_out", round_index=row.index, detail=detail)
+    if len(ranges) > 1:
+        for first, count in ranges:
+            s.add(SumRange(training=row.training, round=row.index, first_chunk=first, chunk_count=count))
+            scene.effects.queue(TaskName.SUM_RANGE, row.training, row.index, first)
+
+
+def _settle_decrypting(scene: Scene, row: Round) -> None:
+    s, training, plan, now = scene.s, scene.training, scene.plan, scene.now
+    if plan.protection.level is ProtectionLevel.CKKS:
+        outcome = settle_shares(scene, row)
+        if outcome.short is not None:
+            members = members_of(s, training.id, on_roster=True)
+            _pause(scene, row, members, outcome.short, outcome.wanted)
+            return
+        if training.status is TrainingState.PAUSED:
+            scene.move(TrainingEvent.RESUME, reason="enough banks are back")
+        if not outcome.covered:
+            return
+    if row.shares_at is None:
+        row.shares_at = now
+    if row.ranges == 1 or not _unsummed(s, row):
+        scene.effects.queue(TaskName.CLOSE_ROUND, row.training, row.index)
+
+
+def _unsummed(s: Session, row: Round) -> bool:
+    open_range = select(SumRange.first_chunk).where(
+        SumRange.training == row.training, SumRange.round == row.index, SumRange.blob.is_(None)
+    )
+    return s.scalar(open_range.limit(1)) is not None

@@ -1,0 +1,1 @@
+"""A training's life: invitation, key ceremony, rounds, evaluation, release, farewell."""

@@ -1,0 +1,77 @@
+"""What can be wrong with a step of a training or of a round."""
+
+from __future__ import annotations
+
+from consortium.errors import ConsortiumError
+
+
+class StepRefused(ConsortiumError):
+    """Root of the refusals of this subject: where, what was expected, what came.
+
+    Attributes:
+        where: which training, round or message.
+        expected: what it should have been.
+        got: what it was.
+    """
+
+    def __init__(self, where: str, *, expected: str, got: str) -> None:
+        super().__init__(f"{where}: expected {expected}, got {got}")
+        self.where = where
+        self.expected = expected
+        self.got = got
+
+
+class TrainingMissing(ConsortiumError):
+    """There is no training with this id."""
+
+    def __init__(self, training: str) -> None:
+        super().__init__(f"training {training}: there is none with this id; `consortium training list` shows all")
+        self.training = training
+
+
+class TrainingMoved(StepRefused):
+    """Somebody else moved the training on first; asking again helps."""
+
+
+class WrongState(StepRefused):
+    """Not possible in the present state."""
+
+
+class WrongRound(StepRefused):
+    """For another round, assignment or attempt."""
+
+
+class TooLate(StepRefused):
+    """The contributor set is fixed, or the assignment was given to another."""
+
+
+class NotOnRoster(StepRefused):
+    """The bank takes no part in this training."""
+
+
+class HistoryForked(StepRefused):
+    """The bank has seen another past than the service."""
+
+
+class BodyMismatch(StepRefused):
+    """The bytes are not those of the statement."""
+
+
+class MutationForbidden(StepRefused):
+    """Something else was accepted here before."""
+
+
+class TooFewBanks(StepRefused):
+    """Fewer banks than the plan's quorum."""
+
+
+class ContributionMalformed(StepRefused):
+    """A contribution that does not validate."""
+
+
+class ShareMalformed(StepRefused):
+    """A decryption share that does not validate."""
+
+
+class SumDoesNotOpen(StepRefused):
+    """No set of shares opens the sum."""

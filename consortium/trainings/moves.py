@@ -1,0 +1,141 @@
+"""Steps of a training's state machine in the database: lock its row, compare and set its state, write an event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, select, update
+from sqlalchemy.orm import Session
+
+from consortium.queue.port import Effects
+from consortium.trainings.errors import TrainingMissing, TrainingMoved
+from consortium.trainings.tables import Training, TrainingEventRow, TrainingMember
+from protocol.plan import Plan
+from protocol.roster import Roster
+from protocol.states import TrainingEvent, TrainingState, next_training_state
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What every step of `settle` works on: a session inside a transaction, a locked training and its plan, the effects
+    that must follow, and the time in seconds since the epoch.
+    """
+
+    s: Session
+    training: Training
+    plan: Plan
+    effects: Effects
+    now: float
+
+    def move(self, event: TrainingEvent, *, reason: str = "", pause: str | None = None) -> None:
+        """Takes a step of the training's state machine; see `move_training`."""
+        move_training(self.s, self.training, event, self.effects, now=self.now, reason=reason, pause=pause)
+
+    def record(self, kind: str, *, node: str | None = None, round_index: int | None = None, detail: str = "") -> None:
+        """Writes an event down."""
+        record_event(self.s, self.training.id, kind, now=self.now, node=node, round_index=round_index, detail=detail)
+
+    def away(self, member: TrainingMember, detail: str, *, round_index: int | None = None) -> None:
+        """A bank has missed a deadline."""
+        mark_away(self.s, member, now=self.now, detail=detail, round_index=round_index)
+
+
+@lru_cache(maxsize=64)
+def parse_plan(text: str) -> Plan:
+    """A plan from the JSON in which it is kept; frozen, hence shared."""
+    return Plan.model_validate_json(text)
+
+
+@lru_cache(maxsize=64)
+def parse_roster(text: str) -> Roster:
+    """A roster from the JSON in which it is kept; frozen, hence shared."""
+    return Roster.model_validate_json(text)
+
+
+def roster_of(training: Training) -> Roster:
+    """The roster of a training that has one."""
+    if training.roster_json is None:
+        raise TrainingMoved(training.id, expected="a training with a roster", got=training.state)
+    return parse_roster(training.roster_json)
+
+
+def lock_training(s: Session, training: str) -> Training:
+    """The training, locked against every other step until the transaction ends.
+
+    Raises:
+        TrainingMissing: there is none with this id.
+    """
+    row = s.scalar(
+        select(Training).where(Training.id == training).with_for_update().execution_options(populate_existing=True)
+    )
+    if row is None:
+        raise TrainingMissing(training)
+    return row
+
+
+def members_of(s: Session, training: str, *, on_roster: bool = False) -> list[TrainingMember]:
+    """The invited banks in ascending order of node id; only those on the roster if asked."""
+    query = select(TrainingMember).where(TrainingMember.training == training).order_by(TrainingMember.node)
+    if on_roster:
+        query = query.where(TrainingMember.on_roster)
+    return list(s.scalars(query))
+
+
+def record_event(
+    s: Session, training: str, kind: str, *, now: float, node: str | None = None, round_index: int | None = None,
+    detail: str = "",
+) -> None:  # fmt: skip
+    """Writes down what happened, in the transaction in which it happens."""
+    s.add(TrainingEventRow(training=training, at=now, kind=kind, node=node, round=round_index, detail=detail))
+
+
+def move_training(
+    s: Session, training: Training, event: TrainingEvent, effects: Effects, *, now: float, reason: str = "",
+    pause: str | None = None,
+) -> None:  # fmt: skip
+    """Takes one step of the table in `protocol.states`; the caller holds the row's lock.
+
+    Raises:
+        TransitionRefused: the table has no such step.
+        TrainingMoved: somebody else took a step first.
+    """
+    old = training.status
+    new = next_training_state(old, event)
+    values: dict[str, Any] = {"state": new.value, "reason": reason, "pause": pause}
+    if new.ended:
+        values |= {"ended_at": now, "deadline_at": None}
+    s.flush()
+    done = cast(
+        "CursorResult[Any]",
+        s.execute(
+            update(Training)
+            .where(Training.id == training.id, Training.state == old.value)
+            .values(**values)
+            .execution_options(synchronize_session=False)
+        ),
+    )
+    if done.rowcount != 1:
+        raise TrainingMoved(training.id, expected=f"state {old.value!r}", got="another")
+    s.refresh(training)
+    record_event(s, training.id, event.value, now=now, detail=reason)
+    effects.wake.add(training.id)
+    if new.ended or new in {TrainingState.EVALUATING, TrainingState.KEY_CEREMONY}:
+        effects.wake.update(member.node for member in members_of(s, training.id))
+
+
+def mark_away(s: Session, member: TrainingMember, *, now: float, detail: str, round_index: int | None = None) -> None:
+    """The bank has missed a deadline: nothing waits for it until it is heard of again."""
+    member.misses += 1
+    if member.away_since is None:
+        member.away_since = now
+        record_event(s, member.training, "away", now=now, node=member.node, round_index=round_index, detail=detail)
+
+
+def mark_answered(s: Session, member: TrainingMember, *, now: float) -> None:
+    """The bank has done what it was asked: it is counted on again."""
+    member.misses = 0
+    if member.away_since is not None:
+        member.away_since = None
+        record_event(s, member.training, "back", now=now, node=member.node)

@@ -1,0 +1,161 @@
+"""Moves a training as far as what lies in the database allows: invitation, key ceremony, rounds, evaluation.
+
+Every request, task and deadline that may have changed something ends in `settle`, with the training's row locked. It
+is a function of the database and the clock alone, so that calling it once more does nothing.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from consortium.queue.port import Effects, TaskName
+from consortium.rounds.settle import settle_round
+from consortium.trainings.moves import (
+    Scene,
+    members_of,
+    parse_plan,
+    roster_of,
+)
+from consortium.trainings.tables import CeremonyStep, Training, TrainingMember
+from protocol.committee import committee_for
+from protocol.history import first_history
+from protocol.ids import NodeId, TrainingId
+from protocol.plan import Plan
+from protocol.roster import Member, Roster
+from protocol.statements import SignedStatement
+from protocol.states import TrainingEvent, TrainingState
+
+
+def settle(s: Session, training: Training, effects: Effects, *, now: float) -> None:
+    """Takes every step that is due.
+
+    Args:
+        s: inside a transaction.
+        training: its row, locked.
+        effects: what must follow once the transaction is committed.
+        now: seconds since the epoch.
+    """
+    scene = Scene(s, training, parse_plan(training.plan_json), effects, now)
+    match training.status:
+        case TrainingState.INVITING:
+            _settle_invitation(scene)
+        case TrainingState.KEY_CEREMONY:
+            _settle_ceremony(scene)
+        case TrainingState.RUNNING | TrainingState.PAUSED:
+            settle_round(scene)
+        case TrainingState.EVALUATING:
+            _settle_evaluation(scene)
+        case _:
+            pass
+
+
+def _settle_invitation(scene: Scene) -> None:
+    s, training, plan, now = scene.s, scene.training, scene.plan, scene.now
+    members = members_of(s, training.id)
+    accepted = [member for member in members if member.answer == "accepted"]
+    pending = [member for member in members if member.answer == "pending"]
+    wanted = plan.cohort.min_banks
+    late = training.deadline_at is not None and now >= training.deadline_at
+    possible = len(accepted) + (0 if late else len(pending))
+    if possible < wanted:
+        refused = ", ".join(f"{m.name} ({m.refusal})" for m in members if m.answer == "refused")
+        silent = ", ".join(m.name for m in pending)
+        reason = f"{len(accepted)} of {len(members)} banks accepted, {wanted} are needed"
+        reason += f"; refused: {refused}" if refused else ""
+        reason += f"; no answer: {silent}" if silent else ""
+        scene.move(TrainingEvent.FAIL, reason=reason)
+    elif late or not pending:
+        for member in pending:
+            scene.record("not_on_roster", node=member.node, detail="no answer in time")
+        _fix_roster(s, training, plan, accepted, now=now)
+        scene.move(TrainingEvent.ROSTER_FIXED)
+
+
+def _fix_roster(s: Session, training: Training, plan: Plan, members: list[TrainingMember], *, now: float) -> None:
+    nodes = [NodeId(member.node) for member in members]
+    committee, threshold = committee_for(plan, TrainingId(training.id), nodes)
+    roster = Roster(
+        training=training.id,
+        attempt=training.attempt,
+        members=tuple(
+            Member(
+                node=member.node,
+                name=member.name,
+                signing_key=member.signing_key,
+                acceptance=SignedStatement.model_validate_json(member.acceptance or ""),
+            )
+            for member in members
+        ),
+        committee=committee,
+        threshold=threshold,
+    )
+    for member in members_of(s, training.id):
+        member.on_roster = member.node in nodes
+    training.roster_json = roster.model_dump_json()
+    training.roster_digest = roster.digest()
+    training.deadline_at = now + plan.deadlines.ceremony_s
+
+
+def _settle_ceremony(scene: Scene) -> None:
+    s, training, _plan, now = scene.s, scene.training, scene.plan, scene.now
+    members = members_of(s, training.id, on_roster=True)
+    steps = {
+        step.node: step
+        for step in s.scalars(
+            select(CeremonyStep).where(CeremonyStep.training == training.id, CeremonyStep.attempt == training.attempt)
+        )
+    }
+    dealt = {node for node, step in steps.items() if step.deal is not None}
+    received = {node for node, step in steps.items() if step.receipt is not None}
+    everyone = {member.node for member in members}
+    if everyone <= received:
+        roster = roster_of(training)
+        training.history = first_history(TrainingId(training.id), training.plan_digest, roster.digest())
+        training.deadline_at = None
+        training.started_at = now
+        scene.move(TrainingEvent.KEYS_SHARED)
+        scene.effects.queue(TaskName.ADVANCE, training.id)
+        return
+    if everyone <= dealt:
+        scene.effects.wake.update(everyone - received)
+    if training.deadline_at is not None and now >= training.deadline_at:
+        _restart_ceremony(scene, members, received if everyone <= dealt else dealt)
+
+
+def _restart_ceremony(scene: Scene, members: list[TrainingMember], answered: set[str]) -> None:
+    s, training, plan, now = scene.s, scene.training, scene.plan, scene.now
+    remaining = [member for member in members if member.node in answered]
+    silent = [member for member in members if member.node not in answered]
+    for member in silent:
+        scene.record("struck", node=member.node, detail="missed the key ceremony's deadline")
+    names = ", ".join(member.name for member in silent)
+    if len(remaining) < plan.cohort.min_banks:
+        reason = (
+            f"{len(remaining)} banks finished the key ceremony, {plan.cohort.min_banks} are needed; silent: {names}"
+        )
+        scene.move(TrainingEvent.FAIL, reason=reason)
+        return
+    training.attempt += 1
+    _fix_roster(s, training, plan, remaining, now=now)
+    scene.move(TrainingEvent.CEREMONY_RESTARTED, reason=f"without {names}")
+
+
+def _settle_evaluation(scene: Scene) -> None:
+    s, training, plan, now = scene.s, scene.training, scene.plan, scene.now
+    members = members_of(s, training.id, on_roster=True)
+    confirmed = [member for member in members if member.model_digest is not None]
+    disagreeing = [member.name for member in confirmed if member.model_digest != training.model_digest]
+    if disagreeing:
+        reason = f"the model that {', '.join(disagreeing)} derived is another than the service's: nothing is released"
+        scene.move(TrainingEvent.FAIL, reason=reason)
+        return
+    waiting = [member for member in members if member.model_digest is None and member.away_since is None]
+    if training.deadline_at is not None and now >= training.deadline_at:
+        for member in waiting:
+            scene.away(member, detail="did not confirm the model in time")
+        waiting = []
+        training.deadline_at = now + plan.deadlines.contribution_s
+    if not waiting and len(confirmed) >= plan.cohort.min_banks:
+        scene.move(TrainingEvent.MODEL_CONFIRMED)
+        scene.record("released", detail=f"model {training.model_digest}")
