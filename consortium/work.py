@@ -1,0 +1,177 @@
+"""What a node owes, from the database alone. A node that was away, or lost an answer, asks again and loses nothing."""
+
+from __future__ import annotations
+
+import base64
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, undefer
+
+import crypto
+from consortium.rounds.assignments import votes_of
+from consortium.rounds.service import contributions_of
+from consortium.rounds.tables import Assignment, Contribution, Round, VoteRow
+from consortium.trainings.moves import parse_plan, parse_roster, roster_of
+from consortium.trainings.service import deals_of
+from consortium.trainings.tables import CeremonyStep, Training, TrainingMember
+from protocol.messages import (
+    AppliedRound,
+    ConfirmWork,
+    ContributeWork,
+    DealWork,
+    EndedWork,
+    Invitation,
+    ReceiveWork,
+    ShareWork,
+    VoteWork,
+    WorkItem,
+)
+from protocol.statements import SignedStatement
+from protocol.states import RoundState, TrainingState
+
+
+def work_of(s: Session, node: str, *, now: float) -> tuple[WorkItem, ...]:
+    """Everything that a node owes now, one item a training at most.
+
+    Args:
+        s: inside a transaction; nothing is written.
+        node: its id.
+        now: seconds since the epoch.
+    """
+    rows = s.execute(
+        select(TrainingMember, Training)
+        .join(Training, Training.id == TrainingMember.training)
+        .where(TrainingMember.node == node, TrainingMember.farewell_at.is_(None), TrainingMember.answer != "refused")
+        .order_by(Training.created_at, Training.id)
+    ).tuples()
+    items = (_owed(s, member, training, now) for member, training in rows)
+    return tuple(item for item in items if item is not None)
+
+
+def _owed(  # noqa: PLR0911  # one return a state
+    s: Session, member: TrainingMember, training: Training, now: float
+) -> WorkItem | None:
+    state = training.status
+    if state.ended:
+        if member.answer != "accepted":
+            return None
+        model = training.model_digest if state is TrainingState.COMPLETED else None
+        return EndedWork(training=training.id, state=state, reason=training.reason, model=model)
+    if state is TrainingState.INVITING and member.answer == "pending":
+        plan = parse_plan(training.plan_json)
+        return Invitation(training=training.id, plan=plan, expires_in_s=max(0.0, (training.deadline_at or now) - now))
+    if not member.on_roster:
+        return None
+    match state:
+        case TrainingState.KEY_CEREMONY:
+            return _owed_in_ceremony(s, member, training)
+        case TrainingState.RUNNING:
+            return _owed_in_round(s, member, training, now)
+        case TrainingState.PAUSED if training.pause == "quorum":
+            return _owed_in_round(s, member, training, now)
+        case TrainingState.EVALUATING if member.model_digest is None:
+            return ConfirmWork(training=training.id, rounds=training.round, applied=applied_round(s, training))
+        case _:
+            return None
+
+
+def _owed_in_ceremony(s: Session, member: TrainingMember, training: Training) -> WorkItem | None:
+    step = s.get(CeremonyStep, (training.id, training.attempt, member.node))
+    if step is None or step.deal is None:
+        return DealWork(training=training.id, plan=parse_plan(training.plan_json), roster=roster_of(training))
+    if step.receipt is not None:
+        return None
+    deals = deals_of(s, training)
+    if len(deals) < len(roster_of(training).members):
+        return None
+    return ReceiveWork(training=training.id, attempt=training.attempt, deals=tuple(deals))
+
+
+def _owed_in_round(s: Session, member: TrainingMember, training: Training, now: float) -> WorkItem | None:
+    row = s.get(Round, (training.id, training.round))
+    if row is None:
+        return None
+    if row.status is RoundState.COLLECTING:
+        if s.get(Contribution, (training.id, row.index, member.node)) is not None:
+            return None
+        return ContributeWork(
+            training=training.id,
+            round=row.index,
+            query=row.query_digest,
+            history=row.history,
+            expires_in_s=max(0.0, row.deadline_at - now),
+            applied=applied_round(s, training),
+        )
+    if row.status is RoundState.DECRYPTING:
+        return _owed_to_open(s, member, training, row, now)
+    return None
+
+
+def _owed_to_open(
+    s: Session, member: TrainingMember, training: Training, row: Round, now: float
+) -> WorkItem | None:  # fmt: skip
+    """A vote or a share."""
+    plan = parse_plan(training.plan_json)
+    roster = parse_roster(training.roster_json or "")
+    if member.node not in roster.committee:
+        return None
+    votes: tuple[SignedStatement, ...] = ()
+    if plan.protection.agreement:
+        rows = votes_of(s, row)
+        needed = crypto.votes_needed(len(roster.committee), plan.protection.colluders)
+        if len(rows) < needed:
+            if s.get(VoteRow, (training.id, row.index, member.node)) is not None:
+                return None
+            return VoteWork(
+                training=training.id,
+                round=row.index,
+                contributors=contributor_statements(s, row),
+                applied=applied_round(s, training),
+            )
+        votes = tuple(SignedStatement.model_validate_json(vote.statement) for vote in rows)
+    assignment = s.scalar(
+        select(Assignment)
+        .where(
+            Assignment.node == member.node,
+            Assignment.state == "open",
+            Assignment.training == training.id,
+            Assignment.round == row.index,
+        )
+        .order_by(Assignment.number)
+        .limit(1)
+    )
+    if assignment is None:
+        return None
+    return ShareWork(
+        training=training.id,
+        round=row.index,
+        query=row.query_digest,
+        assignment=assignment.number,
+        pieces=tuple(assignment.pieces),
+        contributors=contributor_statements(s, row),
+        votes=votes,
+        expires_in_s=max(0.0, assignment.deadline_at - now),
+        applied=applied_round(s, training),
+    )
+
+
+def contributor_statements(s: Session, row: Round) -> tuple[SignedStatement, ...]:
+    """The signed statements of the fixed contributor set, in ascending order of node id."""
+    return tuple(SignedStatement.model_validate_json(item.statement) for item in contributions_of(s, row))
+
+
+def applied_round(s: Session, training: Training, index: int | None = None) -> AppliedRound | None:
+    """An applied round as the banks read it; the latest if none is named; None if there is none."""
+    index = training.round - 1 if index is None else index
+    row = s.get(Round, (training.id, index), options=[undefer(Round.aggregate_inline)]) if index >= 0 else None
+    if row is None or row.status is not RoundState.APPLIED:
+        return None
+    inline = row.aggregate_inline
+    return AppliedRound(
+        round=row.index,
+        contributors=tuple(row.contributors or ()),
+        query=row.query_digest,
+        digest=row.aggregate_digest or "",
+        size_bytes=row.aggregate_size or 0,
+        aggregate=None if inline is None else base64.b64encode(inline).decode(),
+    )
