@@ -1,9 +1,96 @@
-"""The database: the declarative base of all tables."""
+"""The database: the declarative base of all tables, and named transactions.
+
+SQLite (write-ahead log) and PostgreSQL behave alike here: a writer takes the write lock when it begins, so that what it
+has read still holds when it writes.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy.orm import DeclarativeBase
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy.orm import DeclarativeBase, Session
+
+_BUSY_TIMEOUT_S = 30
+_LOCK = 0x6672_6175  # any constant: who holds this advisory lock migrates
 
 
 class Base(DeclarativeBase):
     """Base of all tables."""
+
+
+class Database:
+    """One database, as the service and the workers use it.
+
+    Args:
+        url: SQLAlchemy's; ``sqlite:///file`` or ``postgresql+psycopg://…``.
+        pool_size: connections held; no one holds a connection while it waits for anything else.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 16) -> None:
+        parsed = make_url(url)
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        self.url = parsed
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        options: dict[str, Any] = {"pool_pre_ping": not self.is_sqlite}
+        if self.is_sqlite:
+            if parsed.database:
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            options["connect_args"] = {"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False}
+        self.engine: Engine = create_engine(parsed, pool_size=pool_size, max_overflow=pool_size, **options)
+        if self.is_sqlite:
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+
+    @contextmanager
+    def transaction(self, name: str) -> Iterator[Session]:
+        """A transaction that writes; committed when the block ends, rolled back when it raises.
+
+        Args:
+            name: what it does, e.g. ``rounds.accept_contribution``; for traces and locks' owners.
+        """
+        with Session(self.engine, expire_on_commit=False, info={"name": name}) as session, session.begin():
+            session.connection(execution_options={"writes": True})
+            yield session
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[Session]:
+        """A transaction that only reads: never waits for a writer."""
+        with Session(self.engine, expire_on_commit=False, info={"name": name}) as session:
+            session.connection(execution_options={"writes": False})
+            yield session
+            session.rollback()
+
+    def create(self) -> None:
+        """Makes every table that is not there yet, in one process at a time."""
+        with self.engine.begin() as connection:
+            if not self.is_sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            Base.metadata.create_all(connection)
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self.engine.dispose()
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # SQLAlchemy, not the driver, says where a transaction begins.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        f"busy_timeout = {_BUSY_TIMEOUT_S}000",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Any) -> None:
+    writes = connection.get_execution_options().get("writes", True)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

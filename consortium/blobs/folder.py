@@ -1,0 +1,105 @@
+"""Blobs in a local folder: temporary file, flush, rename."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import BinaryIO
+
+from consortium.blobs.port import BlobMissing
+
+
+class FolderBlobs:
+    """A blob store in a folder; workers on other machines need it mounted.
+
+    Args:
+        folder: made if it is not there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._incoming = folder / ".incoming"
+        self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def writer(self) -> FolderWriter:
+        """A new blob, written piece by piece."""
+        return FolderWriter(self._folder, self._incoming / secrets.token_hex(16))
+
+    def put(self, key: str, data: bytes) -> None:
+        """Stores bytes at once."""
+        writer = self.writer()
+        try:
+            writer.write(data)
+            writer.commit(key)
+        finally:
+            writer.abort()
+
+    def get(self, key: str) -> bytes:
+        """A blob.
+
+        Raises:
+            BlobMissing: there is none.
+        """
+        return self._read(key, 0, -1)
+
+    def get_range(self, key: str, offset: int, size: int) -> bytes:
+        """A part of a blob.
+
+        Raises:
+            BlobMissing: there is none.
+        """
+        return self._read(key, offset, size)
+
+    def _read(self, key: str, offset: int, size: int) -> bytes:
+        try:
+            with (self._folder / key).open("rb") as file:
+                file.seek(offset)
+                return file.read(size)
+        except FileNotFoundError as error:
+            raise BlobMissing(key) from error
+
+    def delete(self, key: str) -> None:
+        """Deletes a blob, if it is there."""
+        (self._folder / key).unlink(missing_ok=True)
+
+
+class FolderWriter:
+    """A blob on its way into the folder."""
+
+    def __init__(self, folder: Path, temporary: Path) -> None:
+        self._folder, self._temporary = folder, temporary
+        self._file: BinaryIO | None = temporary.open("xb", buffering=0)
+
+    def write(self, data: bytes) -> None:
+        """Appends."""
+        assert self._file is not None
+        self._file.write(data)
+
+    def commit(self, key: str) -> None:
+        """Puts what was written under a key, durably."""
+        assert self._file is not None
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._file = None
+        target = self._folder / key
+        if not target.parent.is_dir():
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _flush_folder(target.parent.parent)
+        self._temporary.rename(target)
+        _flush_folder(target.parent)
+
+    def abort(self) -> None:
+        """Forgets what was written, unless it was committed."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self._temporary.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

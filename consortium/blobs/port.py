@@ -1,0 +1,56 @@
+"""What the service asks of a blob store."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from consortium.errors import ConsortiumError
+
+
+class BlobMissing(ConsortiumError):
+    """There are no bytes under this key (any more)."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"blob {key}: expected stored bytes, got none; they were deleted or never written")
+        self.key = key
+
+
+class BlobWriter(Protocol):
+    """Bytes on their way into the store; nothing is seen under the key before `commit`."""
+
+    def write(self, data: bytes) -> None:
+        """Appends."""
+
+    def commit(self, key: str) -> None:
+        """Puts what was written under a key, whole; replaces what was there."""
+
+    def abort(self) -> None:
+        """Forgets what was written; may be called after `commit`, then it does nothing."""
+
+
+@runtime_checkable
+class BlobStore(Protocol):
+    """Immutable bytes by key; keys are relative paths of safe characters."""
+
+    def writer(self) -> BlobWriter:
+        """A new blob, written piece by piece."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Stores bytes at once."""
+
+    def get(self, key: str) -> bytes:
+        """A blob.
+
+        Raises:
+            BlobMissing: there is none.
+        """
+
+    def get_range(self, key: str, offset: int, size: int) -> bytes:
+        """A part of a blob.
+
+        Raises:
+            BlobMissing: there is none.
+        """
+
+    def delete(self, key: str) -> None:
+        """Deletes a blob, if it is there."""

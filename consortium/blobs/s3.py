@@ -1,0 +1,90 @@
+"""Blobs in an S3-compatible bucket."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import IO, Any
+
+from consortium.blobs.port import BlobMissing
+
+_SPOOL_BYTES = 8 << 20
+
+
+class S3Blobs:
+    """A blob store in a bucket; credentials come from the environment, as boto3 finds them.
+
+    Args:
+        bucket: must exist.
+        prefix: put before every key.
+        endpoint_url: for stores other than Amazon's.
+    """
+
+    def __init__(self, bucket: str, prefix: str = "", *, endpoint_url: str | None = None) -> None:
+        import boto3  # noqa: PLC0415  # a hundred megabytes and half a second that local folders do not need
+        from botocore.config import Config  # noqa: PLC0415
+
+        retries = Config(retries={"max_attempts": 8, "mode": "standard"}, max_pool_connections=64)
+        self._client: Any = boto3.client("s3", endpoint_url=endpoint_url, config=retries)
+        self._bucket, self._prefix = bucket, prefix
+
+    def writer(self) -> S3Writer:
+        """A new blob, written piece by piece; spooled, on disk if it is large."""
+        return S3Writer(self)
+
+    def put(self, key: str, data: bytes) -> None:
+        """Stores bytes at once."""
+        self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data)
+
+    def upload(self, key: str, file: IO[bytes]) -> None:
+        """Stores a file; in parts if it is large."""
+        self._client.upload_fileobj(file, self._bucket, self._prefix + key)
+
+    def get(self, key: str) -> bytes:
+        """A blob.
+
+        Raises:
+            BlobMissing: there is none.
+        """
+        return self._read(key)
+
+    def get_range(self, key: str, offset: int, size: int) -> bytes:
+        """A part of a blob.
+
+        Raises:
+            BlobMissing: there is none.
+        """
+        return self._read(key, Range=f"bytes={offset}-{offset + size - 1}")
+
+    def _read(self, key: str, **options: str) -> bytes:
+        try:
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key, **options)
+        except self._client.exceptions.NoSuchKey as error:
+            raise BlobMissing(key) from error
+        data: bytes = answer["Body"].read()
+        return data
+
+    def delete(self, key: str) -> None:
+        """Deletes a blob, if it is there."""
+        self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
+
+
+class S3Writer:
+    """A blob on its way into the bucket."""
+
+    def __init__(self, store: S3Blobs) -> None:
+        self._store = store
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES)  # noqa: SIM115  # closed by abort
+
+    def write(self, data: bytes) -> None:
+        """Appends."""
+        self._file.write(data)
+
+    def commit(self, key: str) -> None:
+        """Puts what was written under a key."""
+        self._file.seek(0)
+        self._store.upload(key, self._file)
+        self._file.close()
+
+    def abort(self) -> None:
+        """Forgets what was written."""
+        self._file.close()

@@ -1,0 +1,71 @@
+"""What an operator can set, by environment variables with the prefix ``CONSORTIUM_`` or on the command line.
+
+With nothing set everything runs in one process: SQLite, a local folder of blobs, and an embedded worker.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, StringConstraints
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MEBIBYTE = 1 << 20
+
+
+class Settings(BaseSettings):
+    """The service's and the workers' settings.
+
+    Attributes:
+        name: the consortium's name, shown to the banks.
+        host: address to listen on.
+        port: port to listen on; 0 takes a free one.
+        data_dir: folder of the database and the blobs, where no other place is named.
+        database_url: SQLAlchemy URL; empty for SQLite in `data_dir`.
+        redis_url: broker and notifications; empty for an embedded worker.
+        blob_url: ``s3://bucket/prefix?endpoint_url=…`` or ``file:///folder``; empty for a folder in `data_dir`.
+        threads: requests served at once, long polls included.
+        worker_concurrency: tasks at once in one worker; 0 takes as many as there are processors.
+        max_json_bytes: largest JSON body.
+        max_upload_bytes: largest contribution or share.
+        inline_bytes: bodies up to this size are kept in the database and checked within the request.
+        range_bytes: how much of a contribution one summing task takes.
+        max_wait_s: longest long poll.
+        reconcile_s: how often what a lost broker forgot is queued again.
+        log_level: DEBUG, INFO, WARNING or ERROR.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="CONSORTIUM_", extra="forbid")
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")] = "consortium"
+    host: str = "127.0.0.1"
+    port: int = Field(default=8440, ge=0, le=65535)
+    data_dir: Path = Path("consortium-data")
+    database_url: SecretStr = SecretStr("")
+    redis_url: SecretStr = SecretStr("")
+    blob_url: str = ""
+    threads: int = Field(default=64, ge=4, le=4096)
+    worker_concurrency: int = Field(default=0, ge=0, le=256)
+    max_json_bytes: int = Field(default=8 * MEBIBYTE, ge=65536)
+    max_upload_bytes: int = Field(default=2048 * MEBIBYTE, ge=MEBIBYTE)
+    inline_bytes: int = Field(default=65536, ge=0, le=MEBIBYTE)
+    range_bytes: int = Field(default=16 * MEBIBYTE, ge=65536)
+    max_wait_s: float = Field(default=55.0, ge=0, le=300)
+    reconcile_s: float = Field(default=2.0, gt=0)
+    log_level: Annotated[str, StringConstraints(pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
+
+    @property
+    def database(self) -> str:
+        """The database's URL; may hold a password."""
+        return self.database_url.get_secret_value() or f"sqlite:///{self.data_dir.absolute() / 'consortium.db'}"
+
+    @property
+    def blobs(self) -> str:
+        """The blob store's URL."""
+        return self.blob_url or f"file://{self.data_dir.absolute() / 'blobs'}"
+
+    @property
+    def redis(self) -> str | None:
+        """The broker's URL, if there is one; may hold a password."""
+        return self.redis_url.get_secret_value() or None
