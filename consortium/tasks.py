@@ -1,0 +1,385 @@
+"""What the workers do: validate, sum, open, apply. Each task reads what is due from the database, works without holding
+a transaction, and writes its result if nobody else has; to run one twice, or at once, is harmless.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, cast
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+from sqlalchemy import CursorResult, select, update
+from sqlalchemy.orm import Session, undefer
+
+from consortium.queue.port import Effects, TaskName
+from consortium.replay import LearningPoint
+from consortium.rounds.assignments import set_aside_next
+from consortium.rounds.protection import RoundBodies, bodies_of
+from consortium.rounds.service import mark_validated
+from consortium.rounds.tables import Assignment, Contribution, Round, SumRange
+from consortium.runtime import Runtime
+from consortium.trainings.errors import ContributionMalformed
+from consortium.trainings.moves import lock_training, members_of, move_training, parse_plan, record_event
+from consortium.trainings.settle import settle
+from consortium.trainings.tables import Training
+from crypto.errors import CheckFailed
+from learning.errors import LearningError
+from protocol.aggregate import encode_aggregate
+from protocol.errors import AggregateMalformed
+from protocol.history import contributors_digest, next_history
+from protocol.ids import NodeId, sha256_hex
+from protocol.states import RoundEvent, RoundState, TrainingEvent, TrainingState, next_round_state
+
+#: Aggregates of at most so many bytes lie in the round's row and travel inline with the next work.
+INLINE_AGGREGATE = 64 * 1024
+
+log = structlog.get_logger("consortium.tasks")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBody:
+    """Where a body lies."""
+
+    inline: bytes | None
+    blob: str | None
+
+    def read(self, runtime: Runtime, offset: int = 0, size: int | None = None) -> bytes:
+        """Its bytes, or a range of them."""
+        if self.inline is not None:
+            return self.inline[offset : None if size is None else offset + size]
+        if self.blob is None:
+            raise ValueError("a body that is neither in its row nor in the blob store")
+        if size is None:
+            return runtime.blobs.get(self.blob)
+        return runtime.blobs.get_range(self.blob, offset, size)
+
+
+def validate(runtime: Runtime, training_id: str, index: int, node: str) -> None:
+    """Checks a contribution whole and writes down what came of it."""
+    with runtime.db.reading("tasks.find_contribution") as s:
+        contribution = s.get(Contribution, (training_id, index, node), options=[undefer(Contribution.inline)])
+        if contribution is None or contribution.state != "received":
+            return
+        body = StoredBody(contribution.inline, contribution.blob)
+        bodies = _bodies(s, training_id, index)
+    refusal = None
+    try:
+        bodies.check_contribution(node, body.read(runtime))
+    except ContributionMalformed as error:
+        refusal = str(error)
+    with runtime.act("tasks.validated") as (s, effects, now):
+        mark_validated(s, training_id, index, node, refusal=refusal, effects=effects, now=now)
+
+
+def _bodies(s: Session, training_id: str, index: int) -> RoundBodies:
+    training = s.get_one(Training, training_id)
+    return bodies_of(training, parse_plan(training.plan_json), s.get_one(Round, (training_id, index)))
+
+
+def sum_range(runtime: Runtime, training_id: str, index: int, first: int) -> None:
+    """Sums one chunk range of the fixed contributor set."""
+    with runtime.db.reading("tasks.find_range") as s:
+        part = s.get(SumRange, (training_id, index, first))
+        row = s.get(Round, (training_id, index))
+        if part is None or part.blob is not None or row is None or row.status is not RoundState.DECRYPTING:
+            return
+        count, bodies = part.chunk_count, _bodies(s, training_id, index)
+        sources = _contribution_bodies(s, row)
+    offset, size = bodies.byte_range(first, count)
+    total = bodies.sum_range(first, count, (source.read(runtime, offset, size) for source in sources))
+    key = f"sums/{training_id}/{index}/{first}"
+    runtime.blobs.put(key, total)
+    with runtime.act("tasks.range_summed") as (s, effects, now):
+        training = lock_training(s, training_id)
+        s.execute(
+            update(SumRange)
+            .where(SumRange.training == training_id, SumRange.round == index, SumRange.first_chunk == first)
+            .values(blob=key)
+        )
+        settle(s, training, effects, now=now)
+
+
+def _contribution_bodies(s: Session, row: Round) -> list[StoredBody]:
+    found = s.execute(
+        select(Contribution.inline, Contribution.blob)
+        .where(
+            Contribution.training == row.training,
+            Contribution.round == row.index,
+            Contribution.node.in_(row.contributors or ()),
+        )
+        .order_by(Contribution.node)
+    ).tuples()
+    return [StoredBody(inline, blob) for inline, blob in found]
+
+
+@dataclass(frozen=True, slots=True)
+class _Closing:
+    """What is read before a round is opened."""
+
+    learning: Mapping[str, Any]
+    bodies: RoundBodies
+    contributors: tuple[str, ...]
+    ranges: tuple[tuple[int, int, StoredBody | None], ...]
+    sources: tuple[StoredBody, ...]
+    shares: tuple[StoredBody, ...]
+
+
+def close_round(runtime: Runtime, training_id: str, index: int) -> None:
+    """Opens a round's sum, applies it, and opens the next round.
+
+    1. read what is there: the sums or, for a small round, the contributions themselves; the shares
+    2. open every range; a sum that does not check out sets a member under suspicion aside
+    3. apply to the learning state
+    4. publish: the round is applied, the history grows, the next round opens, in one transaction
+    """
+    # (1)
+    with runtime.db.reading("tasks.find_round") as s:
+        closing = _find_closing(s, training_id, index)
+    if closing is None:
+        return
+    started = time.perf_counter()
+    # (2)
+    try:
+        total = _open(runtime, closing)
+    except CheckFailed as error:
+        _suspect(runtime, training_id, index, str(error))
+        return
+    opened = time.perf_counter()
+    # (3)
+    point = learning_point(runtime, training_id, closing.learning, index)
+    query = point.query
+    if query is None:
+        raise ValueError(f"round {index} of training {training_id}: the algorithm asks for no such round")
+    try:
+        aggregate = encode_aggregate(query, total)
+        after = point.apply(total)
+    except (AggregateMalformed, LearningError) as error:
+        fail(runtime, training_id, f"round {index}: {error}")
+        return
+    applied = time.perf_counter()
+    # (4)
+    publish(
+        runtime, training_id, index, aggregate, after,
+        timings={"open_s": opened - started, "apply_s": applied - opened},
+    )  # fmt: skip
+
+
+def _find_closing(s: Session, training_id: str, index: int) -> _Closing | None:
+    training, row = s.get(Training, training_id), s.get(Round, (training_id, index))
+    if training is None or row is None or row.status is not RoundState.DECRYPTING or training.status.ended:
+        return None
+    plan = parse_plan(training.plan_json)
+    bodies = bodies_of(training, plan, row)
+    parts = s.execute(
+        select(SumRange.first_chunk, SumRange.chunk_count, SumRange.blob)
+        .where(SumRange.training == training_id, SumRange.round == index)
+        .order_by(SumRange.first_chunk)
+    ).tuples()
+    ranges = [(first, count, None if blob is None else StoredBody(None, blob)) for first, count, blob in parts]
+    if any(stored is None for _, _, stored in ranges):
+        return None
+    answered = s.execute(
+        select(Assignment.pieces, Assignment.inline, Assignment.blob)
+        .where(Assignment.training == training_id, Assignment.round == index, Assignment.state == "answered")
+        .order_by(Assignment.number)
+    ).tuples()
+    shares = [(pieces, StoredBody(inline, blob)) for pieces, inline, blob in answered]
+    if bodies.round_id is not None:
+        covered = sorted(piece for pieces, _ in shares for piece in pieces)
+        if covered != list(range(bodies.round_id.parameters.pieces)):
+            return None
+    return _Closing(
+        learning=plan.learning,
+        bodies=bodies,
+        contributors=tuple(row.contributors or ()),
+        ranges=tuple(ranges) if ranges else ((0, bodies.chunks, None),),
+        sources=() if ranges else tuple(_contribution_bodies(s, row)),
+        shares=tuple(stored for _, stored in shares),
+    )
+
+
+def _open(runtime: Runtime, closing: _Closing) -> NDArray[np.int64]:
+    opened = []
+    for first, count, stored in closing.ranges:
+        offset, size = closing.bodies.byte_range(first, count)
+        if stored is None:
+            parts = (source.read(runtime, offset, size) for source in closing.sources)
+            total = closing.bodies.sum_range(first, count, parts)
+        else:
+            total = stored.read(runtime)
+        shares = [share.read(runtime, offset, size) for share in closing.shares]
+        opened.append(closing.bodies.open_range(first, count, total, shares, len(closing.contributors)))
+    return np.concatenate(opened)
+
+
+def _suspect(runtime: Runtime, training_id: str, index: int, why: str) -> None:
+    with runtime.act("tasks.suspect") as (s, effects, now):
+        training = lock_training(s, training_id)
+        row = s.get_one(Round, (training_id, index))
+        if row.status is not RoundState.DECRYPTING or training.status.ended:
+            return
+        record_event(s, training_id, "does_not_open", now=now, round_index=index, detail=why)
+        if set_aside_next(s, row):
+            s.flush()
+            settle(s, training, effects, now=now)
+        else:
+            reason = f"round {index}: no set of shares opens the sum; a contribution or several shares are wrong"
+            move_training(s, training, TrainingEvent.FAIL, effects, now=now, reason=reason)
+
+
+def fail(runtime: Runtime, training_id: str, reason: str) -> None:
+    """Ends a training that can not go on, with its reason."""
+    with runtime.act("tasks.fail") as (s, effects, now):
+        training = lock_training(s, training_id)
+        if not training.status.ended:
+            move_training(s, training, TrainingEvent.FAIL, effects, now=now, reason=reason)
+
+
+def learning_point(
+    runtime: Runtime, training_id: str, learning: Mapping[str, Any], index: int
+) -> LearningPoint:  # fmt: skip
+    """The learning state after `index` rounds, from this process' cache or by replay."""
+
+    def load(earlier: int) -> bytes:
+        with runtime.db.reading("tasks.load_aggregate") as s:
+            found = s.execute(
+                select(Round.aggregate_inline, Round.aggregate_blob).where(
+                    Round.training == training_id, Round.index == earlier
+                )
+            ).one()
+        return StoredBody(found[0], found[1]).read(runtime)
+
+    return runtime.states.at(training_id, learning, index, load)
+
+
+def publish(
+    runtime: Runtime, training_id: str, index: int, aggregate: bytes, after: LearningPoint, *,
+    timings: dict[str, float],
+) -> None:  # fmt: skip
+    """Makes an aggregate the round's, by compare-and-set, and opens what comes next."""
+    digest = sha256_hex(aggregate)
+    inline, blob = (aggregate, None) if len(aggregate) <= INLINE_AGGREGATE else (None, f"aggregates/{digest}")
+    if blob is not None:
+        runtime.blobs.put(blob, aggregate)
+    model = _model(runtime, after)
+    with runtime.act("tasks.publish") as (s, effects, now):
+        training = lock_training(s, training_id)
+        row = s.get_one(Round, (training_id, index))
+        done = cast(
+            "CursorResult[Any]",
+            s.execute(
+                update(Round)
+                .where(Round.training == training_id, Round.index == index, Round.state == RoundState.DECRYPTING.value)
+                .values(
+                    state=next_round_state(RoundState.DECRYPTING, RoundEvent.AGGREGATE_DECRYPTED).value,
+                    aggregate_digest=digest,
+                    aggregate_size=len(aggregate),
+                    aggregate_inline=inline,
+                    aggregate_blob=blob,
+                    applied_at=now,
+                    timings=timings,
+                )
+                .execution_options(synchronize_session=False)
+            ),
+        )
+        if done.rowcount != 1 or training.round != index or training.history is None:
+            return
+        named = contributors_digest([NodeId(node) for node in row.contributors or ()])
+        training.history = next_history(
+            training.history, index, query=row.query_digest, contributors=named, aggregate=digest
+        )
+        training.round = index + 1
+        training.progress = after.progress
+        _record_culprits(s, row, now)
+        open_next(s, training, after, model, effects, now=now)
+    runtime.states.keep(training_id, after)
+
+
+def _record_culprits(s: Session, row: Round, now: float) -> None:
+    if row.failures == 0:
+        return
+    culprits = s.scalars(
+        select(Assignment.node)
+        .where(Assignment.training == row.training, Assignment.round == row.index, Assignment.state == "set_aside")
+        .distinct()
+    )
+    for node in culprits:
+        detail = f"its share for round {row.index} was wrong: without it the sum opens"
+        record_event(s, row.training, "wrong_share", now=now, node=node, round_index=row.index, detail=detail)
+
+
+def _model(runtime: Runtime, point: LearningPoint) -> tuple[str, str] | None:
+    """(digest in hex, blob key) of the model, once the rounds are done."""
+    if point.query is not None:
+        return None
+    result = point.algorithm.result(point.state)
+    digest = result.digest().hex()
+    key = f"models/{digest}"
+    runtime.blobs.put(key, result.to_bytes())
+    return digest, key
+
+
+def open_next(
+    s: Session, training: Training, point: LearningPoint, model: tuple[str, str] | None, effects: Effects, *,
+    now: float,
+) -> None:  # fmt: skip
+    """Opens the round that the algorithm asks for, or ends the rounds; the caller holds the training's lock."""
+    if training.status.ended or training.history is None:
+        return
+    plan = parse_plan(training.plan_json)
+    members = members_of(s, training.id, on_roster=True)
+    if model is not None:
+        if training.status is TrainingState.RUNNING:
+            training.model_digest, training.model_blob = model
+            training.deadline_at = now + plan.deadlines.contribution_s
+            move_training(s, training, TrainingEvent.ROUNDS_FINISHED, effects, now=now)
+        return
+    query = point.query
+    if query is None or s.get(Round, (training.id, point.round)) is not None:
+        return
+    s.add(
+        Round(
+            training=training.id, index=point.round, state=RoundState.COLLECTING.value, query_name=query.name,
+            query_digest=query.digest().hex(), length=query.length, bound=query.bound, resolution=query.resolution,
+            history=training.history, opened_at=now, deadline_at=now + plan.deadlines.contribution_s, timings={},
+            ranges=1, failures=0, bytes_in=0,
+        )
+    )  # fmt: skip
+    effects.wake.update(member.node for member in members)
+    effects.wake.add(training.id)
+
+
+def advance(runtime: Runtime, training_id: str) -> None:
+    """Opens the round that is next where none is open; otherwise takes whatever step is due."""
+    with runtime.db.reading("tasks.find_training") as s:
+        training = s.get(Training, training_id)
+        if training is None or training.status.ended:
+            return
+        index, learning = training.round, parse_plan(training.plan_json).learning
+        waiting = training.status is TrainingState.RUNNING and s.get(Round, (training_id, index)) is None
+    if waiting:
+        point = learning_point(runtime, training_id, learning, index)
+        model = _model(runtime, point)
+        with runtime.act("tasks.open_round") as (s, effects, now):
+            training = lock_training(s, training_id)
+            if training.round == index:
+                training.progress = point.progress
+                open_next(s, training, point, model, effects, now=now)
+        return
+    with runtime.act("tasks.settle") as (s, effects, now):
+        settle(s, lock_training(s, training_id), effects, now=now)
+
+
+TASKS: MappingProxyType[TaskName, Callable[..., None]] = MappingProxyType(
+    {
+        TaskName.VALIDATE: validate,
+        TaskName.SUM_RANGE: sum_range,
+        TaskName.CLOSE_ROUND: close_round,
+        TaskName.ADVANCE: advance,
+    }
+)
