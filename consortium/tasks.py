@@ -23,6 +23,7 @@ from consortium.rounds.protection import RoundBodies, bodies_of
 from consortium.rounds.service import mark_validated
 from consortium.rounds.tables import Assignment, Contribution, Round, SumRange
 from consortium.runtime import Runtime
+from consortium.stored_body import StoredBody
 from consortium.trainings.errors import ContributionMalformed
 from consortium.trainings.moves import lock_training, members_of, move_training, parse_plan, record_event
 from consortium.trainings.settle import settle
@@ -41,24 +42,6 @@ INLINE_AGGREGATE = 64 * 1024
 log = structlog.get_logger("consortium.tasks")
 
 
-@dataclass(frozen=True, slots=True)
-class StoredBody:
-    """Where a body lies."""
-
-    inline: bytes | None
-    blob: str | None
-
-    def read(self, runtime: Runtime, offset: int = 0, size: int | None = None) -> bytes:
-        """Its bytes, or a range of them."""
-        if self.inline is not None:
-            return self.inline[offset : None if size is None else offset + size]
-        if self.blob is None:
-            raise ValueError("a body that is neither in its row nor in the blob store")
-        if size is None:
-            return runtime.blobs.get(self.blob)
-        return runtime.blobs.get_range(self.blob, offset, size)
-
-
 def validate(runtime: Runtime, training_id: str, index: int, node: str) -> None:
     """Checks a contribution whole and writes down what came of it."""
     with runtime.db.reading("tasks.find_contribution") as s:
@@ -69,7 +52,7 @@ def validate(runtime: Runtime, training_id: str, index: int, node: str) -> None:
         bodies = _bodies(s, training_id, index)
     refusal = None
     try:
-        bodies.check_contribution(node, body.read(runtime))
+        bodies.check_contribution(node, body.read(runtime.blobs))
     except ContributionMalformed as error:
         refusal = str(error)
     with runtime.act("tasks.validated") as (s, effects, now):
@@ -91,7 +74,7 @@ def sum_range(runtime: Runtime, training_id: str, index: int, first: int) -> Non
         count, bodies = part.chunk_count, _bodies(s, training_id, index)
         sources = _contribution_bodies(s, row)
     offset, size = bodies.byte_range(first, count)
-    total = bodies.sum_range(first, count, (source.read(runtime, offset, size) for source in sources))
+    total = bodies.sum_range(first, count, (source.read(runtime.blobs, offset, size) for source in sources))
     key = f"sums/{training_id}/{index}/{first}"
     runtime.blobs.put(key, total)
     with runtime.act("tasks.range_summed") as (s, effects, now):
@@ -208,11 +191,11 @@ def _open(runtime: Runtime, closing: _Closing) -> NDArray[np.int64]:
     for first, count, stored in closing.ranges:
         offset, size = closing.bodies.byte_range(first, count)
         if stored is None:
-            parts = (source.read(runtime, offset, size) for source in closing.sources)
+            parts = (source.read(runtime.blobs, offset, size) for source in closing.sources)
             total = closing.bodies.sum_range(first, count, parts)
         else:
-            total = stored.read(runtime)
-        shares = [share.read(runtime, offset, size) for share in closing.shares]
+            total = stored.read(runtime.blobs)
+        shares = [share.read(runtime.blobs, offset, size) for share in closing.shares]
         opened.append(closing.bodies.open_range(first, count, total, shares, len(closing.contributors)))
     return np.concatenate(opened)
 
@@ -252,7 +235,7 @@ def learning_point(
                     Round.training == training_id, Round.index == earlier
                 )
             ).one()
-        return StoredBody(found[0], found[1]).read(runtime)
+        return StoredBody(found[0], found[1]).read(runtime.blobs)
 
     return runtime.states.at(training_id, learning, index, load)
 

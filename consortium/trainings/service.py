@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, undefer
 
 from consortium.queue.port import Effects, TaskName
 from consortium.rounds.service import Body, verified
@@ -150,14 +150,8 @@ def _require_attempt(training: Training, node: str, attempt: int) -> Roster:
     return roster
 
 
-def accept_sealed(
-    s: Session, training_id: str, node: str, attempt: int, *, recipient: str, body: Body
-) -> bool:  # fmt: skip
-    """Takes what a dealer sealed to a recipient.
-
-    Returns:
-        Whether the body is kept; False if it was there already.
-    """
+def accept_sealed(s: Session, training_id: str, node: str, attempt: int, *, recipient: str, body: Body) -> None:
+    """Takes what a dealer sealed to a recipient."""
     training = lock_training(s, training_id)
     roster = _require_attempt(training, node, attempt)
     where = f"sealed message in training {training_id}"
@@ -167,16 +161,15 @@ def accept_sealed(
     if before is not None:
         if before.digest != body.digest:
             raise MutationForbidden(where, expected="the message sent before", got="other bytes")
-        return False
+        return
     if training.status is not TrainingState.KEY_CEREMONY:
         raise WrongState(where, expected="a training in its key ceremony", got=training.state)
     s.add(
         SealedMessageRow(
             training=training_id, attempt=attempt, dealer=node, recipient=recipient, digest=body.digest,
-            size_bytes=body.size_bytes, blob=body.blob or "",
+            size_bytes=body.size_bytes, inline=body.inline, blob=body.blob,
         )
     )  # fmt: skip
-    return True
 
 
 def find_sealed(s: Session, training_id: str, attempt: int, dealer: str, recipient: str) -> SealedMessageRow:
@@ -185,7 +178,7 @@ def find_sealed(s: Session, training_id: str, attempt: int, dealer: str, recipie
     Raises:
         WrongRound: nothing.
     """
-    row = s.get(SealedMessageRow, (training_id, attempt, dealer, recipient))
+    row = s.get(SealedMessageRow, (training_id, attempt, dealer, recipient), options=[undefer(SealedMessageRow.inline)])
     if row is None:
         raise WrongRound(f"key ceremony of training {training_id}", expected="a sealed message", got="none")
     return row

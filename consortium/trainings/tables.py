@@ -4,7 +4,7 @@ JSON in which they were signed.
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text
+from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from consortium.db import Base
@@ -121,7 +121,8 @@ class SealedMessageRow(Base):
     recipient: Mapped[str] = mapped_column(String(36), primary_key=True)
     digest: Mapped[str] = mapped_column(String(64))
     size_bytes: Mapped[int]
-    blob: Mapped[str] = mapped_column(String(200))
+    inline: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    blob: Mapped[str | None] = mapped_column(String(200))
 
 
 class TrainingEventRow(Base):

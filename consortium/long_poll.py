@@ -1,0 +1,59 @@
+"""Waits for work: answers as soon as a node owes something. No connection to the database is held meanwhile."""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from consortium.runtime import Runtime
+from consortium.trainings.service import PATIENCE, hear_of
+from consortium.trainings.tables import Training, TrainingMember
+from consortium.work import work_of
+from protocol.messages import Accepted, Work
+from protocol.states import TrainingState
+
+_ENDED = [state.value for state in TrainingState if state.ended]
+
+
+def await_work(runtime: Runtime, node: str, wait_s: float) -> Work:
+    """Everything that a node owes, once there is anything, or nothing after `wait_s` seconds."""
+    until = time.monotonic() + wait_s
+    while True:
+        ticket = runtime.notifier.ticket(node)
+        with runtime.db.reading("work.owed") as s:
+            items = work_of(s, node, now=runtime.clock.now())
+        left = until - time.monotonic()
+        if items or left <= 0:
+            return Work(items=items)
+        runtime.notifier.wait(node, ticket, min(left, runtime.notifier.patience_s))
+
+
+def accepted(runtime: Runtime, node: str, wait_s: float | None) -> Accepted:
+    """The answer to a `PUT`, with the next work if the node asked to wait for it."""
+    return Accepted() if wait_s is None else Accepted(work=await_work(runtime, node, wait_s))
+
+
+def note_presence(runtime: Runtime, node: str) -> None:
+    """A node asks for work: where it was away it is counted on again."""
+    with runtime.db.reading("work.away") as s:
+        away = _away_from(s, node)
+    for training_id in away:
+        with runtime.act("trainings.hear_of") as (s, effects, now):
+            hear_of(s, training_id, node, effects, now=now)
+
+
+def _away_from(s: Session, node: str) -> list[str]:
+    return list(
+        s.scalars(
+            select(TrainingMember.training)
+            .join(Training, Training.id == TrainingMember.training)
+            .where(
+                TrainingMember.node == node,
+                TrainingMember.away_since.is_not(None),
+                TrainingMember.misses < PATIENCE,
+                Training.state.not_in(_ENDED),
+            )
+        )
+    )

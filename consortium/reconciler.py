@@ -1,0 +1,152 @@
+"""Finds what is due: deadlines that have passed, and work that a lost queue has forgotten. The database is the truth.
+
+It runs in every worker (and in the server, when that works itself); several at once do no harm, since every step is a
+compare-and-set. After a start it lets no deadline pass for `GRACE_S`: when the service itself was away, the banks were
+not late.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from consortium.queue.port import Effects, Task, TaskName
+from consortium.rounds.tables import Assignment, Contribution, Round, SumRange
+from consortium.runtime import Runtime
+from consortium.trainings.moves import lock_training
+from consortium.trainings.settle import settle
+from consortium.trainings.tables import Training
+from protocol.states import RoundState, TrainingState
+
+#: How long after a start, or after the database was away, no deadline passes: the banks need it to find the service.
+GRACE_S = 10.0
+#: A task that is due for so long was lost, or its worker is busy; asking twice is harmless.
+FORGOTTEN_S = 3.0
+
+log = structlog.get_logger("consortium.reconciler")
+
+_ENDED = [state.value for state in TrainingState if state.ended]
+
+
+def due_tasks(s: Session, *, now: float, forgotten_s: float = FORGOTTEN_S) -> list[Task]:
+    """Tasks that the database says are due and that nobody has done for a while."""
+    live = select(Training.id).where(Training.state.not_in(_ENDED)).scalar_subquery()
+    before = now - forgotten_s
+    contributions = s.execute(
+        select(Contribution.training, Contribution.round, Contribution.node).where(
+            Contribution.state == "received", Contribution.received_at <= before, Contribution.training.in_(live)
+        )
+    ).tuples()
+    tasks = [Task(TaskName.VALIDATE, key) for key in contributions]
+    ranges = s.execute(
+        select(SumRange.training, SumRange.round, SumRange.first_chunk)
+        .join(Round, (Round.training == SumRange.training) & (Round.index == SumRange.round))
+        .where(
+            SumRange.blob.is_(None),
+            Round.state == RoundState.DECRYPTING.value,
+            Round.fixed_at <= before,
+            Round.training.in_(live),
+        )
+    ).tuples()
+    tasks += [Task(TaskName.SUM_RANGE, key) for key in ranges]
+    ready = s.execute(
+        select(Round.training, Round.index).where(
+            Round.state == RoundState.DECRYPTING.value, Round.shares_at <= before, Round.training.in_(live)
+        )
+    ).tuples()
+    tasks += [Task(TaskName.CLOSE_ROUND, key) for key in ready]
+    unopened = s.scalars(
+        select(Training.id)
+        .outerjoin(Round, (Round.training == Training.id) & (Round.index == Training.round))
+        .where(Training.state == TrainingState.RUNNING.value, Round.index.is_(None))
+    )
+    tasks += [Task(TaskName.ADVANCE, (training,)) for training in unopened]
+    return tasks
+
+
+def overdue_trainings(s: Session, *, now: float) -> list[str]:
+    """Trainings with a deadline that has passed."""
+    running = [TrainingState.RUNNING.value]
+    phases = select(Training.id).where(
+        Training.state.in_(
+            [TrainingState.INVITING.value, TrainingState.KEY_CEREMONY.value, TrainingState.EVALUATING.value]
+        ),
+        Training.deadline_at <= now,
+    )
+    rounds = (
+        select(Training.id)
+        .join(Round, (Round.training == Training.id) & (Round.index == Training.round))
+        .where(
+            Training.state.in_(running),
+            Round.state.in_([RoundState.COLLECTING.value, RoundState.DECRYPTING.value]),
+            Round.deadline_at <= now,
+        )
+    )
+    shares = (
+        select(Assignment.training)
+        .join(Training, Training.id == Assignment.training)
+        .where(Training.state.in_(running), Assignment.state == "open", Assignment.deadline_at <= now)
+        .group_by(Assignment.training)
+        .having(func.count() > 0)
+    )
+    return sorted({*s.scalars(phases), *s.scalars(rounds), *s.scalars(shares)})
+
+
+def reconcile(runtime: Runtime, *, deadlines: bool = True, forgotten_s: float = FORGOTTEN_S) -> None:
+    """Queues what was forgotten and lets passed deadlines take effect.
+
+    Args:
+        runtime: this process' parts.
+        deadlines: whether deadlines pass.
+        forgotten_s: how long a task must have been due.
+    """
+    now = runtime.clock.now()
+    with runtime.db.reading("reconciler.look") as s:
+        tasks = due_tasks(s, now=now, forgotten_s=forgotten_s)
+        overdue = overdue_trainings(s, now=now) if deadlines else []
+    runtime.release(Effects(tasks=tasks))
+    for training_id in overdue:
+        with runtime.act("reconciler.deadline") as (session, effects, then):
+            settle(session, lock_training(session, training_id), effects, now=then)
+
+
+class Reconciler:
+    """Reconciles every few seconds, in a thread of its own.
+
+    Args:
+        runtime: this process' parts.
+        every_s: seconds between two looks.
+        grace_s: seconds after a start in which no deadline passes.
+    """
+
+    def __init__(self, runtime: Runtime, *, every_s: float = 2.0, grace_s: float = GRACE_S) -> None:
+        self._runtime = runtime
+        self._every_s = every_s
+        self._grace_s = grace_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends it."""
+        self._stop.set()
+        self._thread.join(timeout=30)
+
+    def _run(self) -> None:
+        strict_from = self._runtime.clock.now() + self._grace_s
+        while not self._stop.wait(self._every_s):
+            now = self._runtime.clock.now()
+            try:
+                reconcile(self._runtime, deadlines=now >= strict_from)
+            except SQLAlchemyError as error:
+                strict_from = self._runtime.clock.now() + self._grace_s
+                log.warning("reconciler:database_away", error=type(error).__name__)
+            except Exception:
+                log.exception("reconciler:failed")
