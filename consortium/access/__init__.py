@@ -1,0 +1,1 @@
+"""Who calls: nodes by signed requests, operators by tokens."""

@@ -1,0 +1,81 @@
+"""Operators' tokens: made, checked, revoked."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from enum import StrEnum
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from consortium.access.errors import TokenNotThere
+from consortium.access.tables import AccessToken
+from protocol.ids import sha256_hex
+
+#: So that a token is recognised by scanners for leaked secrets, and by people.
+TOKEN_PREFIX = "fco_"  # noqa: S105  # a prefix, not a secret
+
+
+class Role(StrEnum):
+    """What a token may do; each role may do what those before it may."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+    def includes(self, wanted: Role) -> bool:
+        """Whether this role may do what the wanted one may."""
+        order = list(Role)
+        return order.index(self) >= order.index(wanted)
+
+
+def create_token(
+    s: Session, *, name: str, role: Role, by: str, now: float, lifetime_s: float | None = None
+) -> tuple[AccessToken, str]:
+    """Makes a token.
+
+    Args:
+        s: inside a transaction.
+        name: what it is for.
+        role: what it may do.
+        by: who makes it.
+        now: seconds since the epoch.
+        lifetime_s: until it expires; None for ever.
+
+    Returns:
+        Its row, and the token itself, which is to be shown once.
+    """
+    token = TOKEN_PREFIX + secrets.token_urlsafe(32)
+    row = AccessToken(
+        id=str(uuid.uuid4()), name=name, role=role.value, digest=sha256_hex(token.encode()), created_at=now,
+        created_by=by, expires_at=None if lifetime_s is None else now + lifetime_s, revoked_at=None,
+    )  # fmt: skip
+    s.add(row)
+    return row, token
+
+
+def find_token(s: Session, token: str, *, now: float) -> AccessToken | None:
+    """The row of a token that holds now."""
+    row = s.scalar(select(AccessToken).where(AccessToken.digest == sha256_hex(token.encode())))
+    if row is None or row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now):
+        return None
+    return row
+
+
+def list_tokens(s: Session) -> list[AccessToken]:
+    """All tokens, oldest first."""
+    return list(s.scalars(select(AccessToken).order_by(AccessToken.created_at)))
+
+
+def revoke_token(s: Session, token_id: str, *, now: float) -> AccessToken:
+    """Revokes a token; again does nothing.
+
+    Raises:
+        TokenNotThere: there is none with this id.
+    """
+    row = s.get(AccessToken, token_id)
+    if row is None:
+        raise TokenNotThere(f"token {token_id}: there is none; `consortium token list` shows all")
+    row.revoked_at = row.revoked_at or now
+    return row

@@ -1,0 +1,106 @@
+"""Who makes a request: a node by its signature, an operator by a token."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from flask import Request
+from sqlalchemy.orm import Session
+
+from consortium.access.replay import ReplayGuard
+from consortium.access.service import TOKEN_PREFIX, Role, find_token
+from consortium.http.call import Operator
+from consortium.http.errors import AccessDenied, NotAuthenticated, TokenReplayed, TokenStale
+from consortium.http.route import Access
+from consortium.members.service import SEEN_EVERY_S
+from consortium.members.tables import NodeRow
+from consortium.runtime import Runtime
+from protocol.request_auth import RequestClaims, read_issuer, verify_request
+from protocol.signing import key_from_text
+
+_ROLES = {Access.VIEWER: Role.VIEWER, Access.OPERATOR: Role.OPERATOR, Access.ADMIN: Role.ADMIN}
+_LEEWAY_S = 2.0
+
+
+class Authenticator:
+    """Checks the bearer token of every request.
+
+    Args:
+        runtime: the database and the clock.
+        guard: remembers signed requests.
+    """
+
+    def __init__(self, runtime: Runtime, guard: ReplayGuard) -> None:
+        self._runtime, self._guard = runtime, guard
+        self._seen: dict[str, float] = {}
+
+    def authenticate(self, request: Request, access: Access) -> tuple[RequestClaims | None, Operator | None]:
+        """The node's claims, or the operator.
+
+        Raises:
+            NotAuthenticated, TokenStale, TokenReplayed, AccessDenied: as they say.
+        """
+        if access is Access.PUBLIC:
+            return None, None
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise NotAuthenticated("Authorization: expected a bearer token, got none")
+        if token.startswith(TOKEN_PREFIX):
+            return None, self._operator(token, access)
+        if access not in {Access.NODE, Access.NODE_OR_VIEWER}:
+            raise AccessDenied(f"expected an operator's token of role {access}, got a node's signature")
+        return self._node(request, token), None
+
+    def _operator(self, token: str, access: Access) -> Operator:
+        with self._runtime.db.reading("access.find") as s:
+            row = find_token(s, token, now=self._runtime.clock.now())
+        if row is None:
+            raise NotAuthenticated("Authorization: the token is unknown, expired or revoked")
+        if access is Access.NODE:
+            raise AccessDenied("expected a node's signature, got an operator's token")
+        wanted = _ROLES.get(access, Role.VIEWER)
+        if not Role(row.role).includes(wanted):
+            raise AccessDenied(f"expected a token of role {wanted}, got one of role {row.role}")
+        return Operator(row.id, row.name, row.role)
+
+    def _node(self, request: Request, token: str) -> RequestClaims:
+        target = request.full_path.removesuffix("?") if request.query_string else request.path
+        try:
+            node = self._find(read_issuer(token))
+            claims = verify_request(token, _key(node.signing_key), method=request.method, target=target)
+        except jwt.ExpiredSignatureError as error:
+            raise TokenStale("Authorization: the signed request is older than a minute; sign it again") from error
+        except jwt.InvalidTokenError as error:
+            raise NotAuthenticated(f"Authorization: {error}") from error
+        if claims.iat < self._guard.not_before - _LEEWAY_S:
+            raise TokenStale("Authorization: the request was signed before the service was started; sign it again")
+        if not self._guard.is_new(claims.jti):
+            raise TokenReplayed("Authorization: this signed request was taken before; sign it again")
+        return claims
+
+    def _find(self, node_id: str) -> NodeRow:
+        now = self._runtime.clock.now()
+        with self._runtime.db.reading("access.node") as s:
+            node = s.get(NodeRow, node_id)
+        if node is None:
+            raise NotAuthenticated("Authorization: the node that signed is not enrolled here")
+        if node.removed_at is not None:
+            raise AccessDenied(f"node {node.name!r} was removed by the operator")
+        if now - self._seen.get(node_id, 0.0) > SEEN_EVERY_S:
+            self._seen[node_id] = now
+            with self._runtime.db.transaction("access.seen") as s:
+                _touch(s, node_id, now)
+        return node
+
+
+def _touch(s: Session, node_id: str, now: float) -> None:
+    row = s.get(NodeRow, node_id)
+    if row is not None:
+        row.seen_at = now
+
+
+@lru_cache(maxsize=4096)
+def _key(text: str) -> Ed25519PublicKey:
+    return key_from_text(text)

@@ -1,0 +1,96 @@
+"""Addresses of nodes and their enrolment."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from consortium.http.call import Call
+from consortium.http.route import Access, Routes
+from consortium.members import service
+from consortium.members.tables import NodeRow
+from protocol.ids import Name, UUIDText
+from protocol.messages import EnrolmentReply, EnrolmentRequest
+from protocol.statements import WireModel
+from protocol.version import PROTOCOL_VERSION
+
+routes = Routes("nodes")
+
+
+class NodeView(WireModel):
+    """A node, as operators see it. Times are seconds since the epoch."""
+
+    id: UUIDText
+    name: Name
+    signing_key: str
+    enrolled_at: float
+    seen_at: float | None
+    removed_at: float | None
+
+
+class NodeList(WireModel):
+    """All nodes."""
+
+    nodes: tuple[NodeView, ...]
+
+
+class InvitationRequest(WireModel):
+    """Whom to invite."""
+
+    name: Name
+    lifetime_s: float = Field(default=7 * 86400.0, gt=0, le=90 * 86400.0)
+
+
+class EnrolmentInvitation(WireModel):
+    """A one-time token, shown this once."""
+
+    name: Name
+    token: str
+    expires_at: float
+
+
+def view(row: NodeRow) -> NodeView:
+    """A node's row as operators see it."""
+    return NodeView(
+        id=row.id, name=row.name, signing_key=row.signing_key, enrolled_at=row.enrolled_at, seen_at=row.seen_at,
+        removed_at=row.removed_at,
+    )  # fmt: skip
+
+
+@routes.add("POST", "/v1/nodes", access=Access.PUBLIC, request=EnrolmentRequest, response=EnrolmentReply, status=201)
+def enrol(call: Call) -> EnrolmentReply:
+    """Enrols a node with its one-time token."""
+    with call.runtime.act("members.enrol") as (s, _, now):
+        row = service.enrol(s, call.body, now=now)
+    return EnrolmentReply(node=row.id, consortium=call.settings.name, protocol=PROTOCOL_VERSION)
+
+
+@routes.add("GET", "/v1/nodes", access=Access.VIEWER, response=NodeList)
+def list_nodes(call: Call) -> NodeList:
+    """Lists the nodes."""
+    with call.runtime.db.reading("members.list") as s:
+        return NodeList(nodes=tuple(view(row) for row in service.list_nodes(s)))
+
+
+@routes.add(
+    "POST", "/v1/nodes/invitations", access=Access.OPERATOR, request=InvitationRequest, response=EnrolmentInvitation,
+    status=201,
+)  # fmt: skip
+def invite(call: Call) -> EnrolmentInvitation:
+    """Makes a one-time token with which a bank enrols its node."""
+    with call.runtime.act("members.invite") as (s, _, now):
+        row, token = service.invite(s, name=call.body.name, by=call.actor, lifetime_s=call.body.lifetime_s, now=now)
+    return EnrolmentInvitation(name=row.name, token=token, expires_at=row.expires_at)
+
+
+@routes.add("GET", "/v1/nodes/{node}", access=Access.VIEWER, response=NodeView)
+def show(call: Call) -> NodeView:
+    """Shows a node, by id or by name."""
+    with call.runtime.db.reading("members.show") as s:
+        return view(service.find_node(s, call.path["node"]))
+
+
+@routes.add("DELETE", "/v1/nodes/{node}", access=Access.ADMIN, response=NodeView)
+def remove(call: Call) -> NodeView:
+    """Removes a node: its requests are refused from now on."""
+    with call.runtime.act("members.remove") as (s, _, now):
+        return view(service.remove_node(s, call.path["node"], now=now))

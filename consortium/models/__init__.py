@@ -1,0 +1,1 @@
+"""Released models: their cards, and which of each name is in force."""

@@ -1,0 +1,101 @@
+"""A model's card (Mitchell et al., "Model cards for model reporting", 2019), from the record of its training."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib import metadata
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from consortium.models.tables import ModelRow
+from consortium.rounds.tables import Round
+from consortium.trainings.tables import Training, TrainingMember
+from protocol.ids import DigestHex, Name, UUIDText
+from protocol.plan import Plan, ProtectionLevel
+from protocol.statements import WireModel
+
+_SOFTWARE = ("fraud-consortium", "tenseal", "xgboost-cpu", "numpy", "pandas", "scikit-learn", "cryptography")
+NOT_ENCRYPTED = "TRAINED WITHOUT ENCRYPTION: every contribution was in the clear for the service"
+
+
+class CardBank(WireModel):
+    """A bank that took part."""
+
+    node: UUIDText
+    name: Name
+    confirmed: bool
+
+
+class ModelCard(WireModel):
+    """What a model was made of, how good it is, and how it was protected.
+
+    Attributes:
+        warning: empty, or what must be read first.
+        evaluation: metrics and curves over all banks' validation and test rows, from securely summed histograms.
+        volumes: rows and positives over all banks.
+        fewest_contributors: the smallest contributor set of any round.
+    """
+
+    training: UUIDText
+    name: Name
+    digest: DigestHex
+    warning: str
+    plan: Plan
+    plan_digest: DigestHex
+    history: DigestHex | None
+    banks: tuple[CardBank, ...]
+    rounds: int
+    fewest_contributors: int
+    bytes_received: int
+    started_at: float | None
+    ended_at: float | None
+    volumes: dict[str, Any]
+    evaluation: dict[str, Any]
+    privacy: dict[str, Any]
+    software: dict[str, str]
+
+
+def card_of(s: Session, row: ModelRow, content: bytes) -> ModelCard:
+    """Assembles the card.
+
+    Args:
+        s: inside a transaction.
+        row: the model.
+        content: its canonical bytes: JSON, with `evaluation`, `volumes` and `privacy` where the algorithm has them.
+    """
+    training = s.get_one(Training, row.training)
+    plan = training.plan
+    document = json.loads(content)
+    members = s.scalars(
+        select(TrainingMember)
+        .where(TrainingMember.training == training.id, TrainingMember.on_roster)
+        .order_by(TrainingMember.name)
+    )
+    rounds = list(s.scalars(select(Round.contributors).where(Round.training == training.id, Round.applied_at > 0)))
+    received = s.scalar(select(func.sum(Round.bytes_in)).where(Round.training == training.id)) or 0
+    return ModelCard(
+        training=training.id, name=row.name, digest=row.digest,
+        warning=NOT_ENCRYPTED if plan.protection.level is ProtectionLevel.NONE else "",
+        plan=plan, plan_digest=training.plan_digest, history=training.history,
+        banks=tuple(
+            CardBank(node=member.node, name=member.name, confirmed=member.model_digest == row.digest)
+            for member in members
+        ),
+        rounds=len(rounds), fewest_contributors=min((len(banks or ()) for banks in rounds), default=0),
+        bytes_received=int(received), started_at=training.started_at, ended_at=training.ended_at,
+        volumes=document.get("volumes", {}), evaluation=document.get("evaluation", {}),
+        privacy=document.get("privacy", {}), software=_software(),
+    )  # fmt: skip
+
+
+def _software() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _SOFTWARE:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # the service's image leaves out what only banks need
+            continue
+    return found

@@ -1,0 +1,138 @@
+"""Creating and listing plans, and what one will cost and protect."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+import crypto
+from consortium.plans.errors import PlanInvalid, PlanMissing, PlanNameTaken
+from consortium.plans.tables import PlanRow
+from consortium.replay import build_algorithm
+from crypto.errors import CryptoError
+from protocol.plan import Plan, ProtectionLevel
+from protocol.roster import MAX_COMMITTEE
+from protocol.statements import WireModel
+
+
+class Collusion(WireModel):
+    """Who must work together to learn what."""
+
+    who: str
+    learns: str
+
+
+class PlanCheck(WireModel):
+    """What a plan means for a number of banks, before anyone is asked.
+
+    Attributes:
+        banks: for how many this was computed.
+        committee_size: members that hold key pieces; 0 without encryption.
+        threshold: how many of them open a sum.
+        bytes_per_value: what a bank sends for each number of a contribution.
+        error_units: the largest error of a sum before it is rounded, as a part of one unit; below 1/2 it is exact.
+        smudging_bits: each chunk of 8,191 values shows more than the sum with probability of at most 2^-bits.
+        first_query: name of the first sum.
+        first_values: numbers in it.
+        collusion: who must collude to learn what.
+        warnings: what the operator and the banks should know.
+    """
+
+    banks: int
+    committee_size: int
+    threshold: int
+    bytes_per_value: float
+    error_units: float
+    smudging_bits: int
+    first_query: str
+    first_values: int
+    collusion: tuple[Collusion, ...]
+    warnings: tuple[str, ...]
+
+
+def check_plan(plan: Plan, *, banks: int) -> PlanCheck:
+    """Builds the algorithm, derives the parameters, and says what comes of them.
+
+    Args:
+        plan: the plan.
+        banks: how many would take part.
+
+    Raises:
+        PlanInvalid: the learning settings or the protection do not work; the sentence names the field.
+    """
+    try:
+        algorithm = build_algorithm(plan.learning)
+        query = algorithm.next_query(algorithm.start())
+    except (ValueError, KeyError, TypeError) as error:
+        raise PlanInvalid(f"plan {plan.name!r}: learning: {error}") from error
+    if query is None:
+        raise PlanInvalid(f"plan {plan.name!r}: learning: the algorithm asks for no sum at all")
+    if plan.protection.level is ProtectionLevel.NONE:
+        return PlanCheck(
+            banks=banks, committee_size=0, threshold=0, bytes_per_value=8.0, error_units=0.0, smudging_bits=0,
+            first_query=query.name, first_values=query.length, collusion=(),
+            warnings=("protection is none: contributions are in the clear for the server; for development only",),
+        )  # fmt: skip
+    return _check_encrypted(plan, banks, query.name, query.length)
+
+
+def _check_encrypted(plan: Plan, banks: int, query: str, values: int) -> PlanCheck:
+    protection = plan.protection
+    size = min(banks, protection.committee_size or MAX_COMMITTEE)
+    threshold = min(size, protection.threshold_for(size))
+    try:
+        spec = crypto.ParameterSpec(protection.sum_bits, banks, size, threshold, protection.smudging_bits)
+        parameters = crypto.derive(spec)
+        rows = crypto.collusion_table(size, threshold, agreement=protection.agreement, colluders=protection.colluders)
+    except CryptoError as error:
+        raise PlanInvalid(f"plan {plan.name!r}: protection for {banks} banks: {error}") from error
+    warnings = []
+    if not protection.agreement and threshold < crypto.default_threshold(size):
+        warnings.append(
+            f"threshold {threshold} of {size} without agreement: a lying server could open two sums of one round"
+        )
+    if protection.smudging_bits < 40:
+        warnings.append(f"smudging of {protection.smudging_bits} bits is below the 40 that are usual")
+    return PlanCheck(
+        banks=banks, committee_size=size, threshold=threshold,
+        bytes_per_value=parameters.residue_bytes * 8192 / parameters.values_per_chunk,
+        error_units=parameters.error_limit / parameters.scale, smudging_bits=protection.smudging_bits,
+        first_query=query, first_values=values,
+        collusion=tuple(Collusion(who=row.who, learns=row.learns) for row in rows), warnings=tuple(warnings),
+    )  # fmt: skip
+
+
+def create_plan(s: Session, plan: Plan, *, by: str, now: float) -> PlanRow:
+    """Keeps a plan; the same again gets the same.
+
+    Raises:
+        PlanNameTaken: another plan has the name.
+    """
+    digest = plan.digest()
+    row = s.get(PlanRow, plan.name)
+    if row is not None:
+        if row.digest != digest:
+            raise PlanNameTaken(
+                f"plan {plan.name!r}: another plan has this name; plans never change, choose a new name"
+            )
+        return row
+    row = PlanRow(name=plan.name, digest=digest, json=plan.model_dump_json(), created_at=now, created_by=by)
+    s.add(row)
+    return row
+
+
+def find_plan(s: Session, name: str) -> Plan:
+    """A plan by its name.
+
+    Raises:
+        PlanMissing: there is none.
+    """
+    row = s.get(PlanRow, name)
+    if row is None:
+        raise PlanMissing(f"plan {name!r}: there is none; `consortium plan list` shows all")
+    return Plan.model_validate_json(row.json)
+
+
+def list_plans(s: Session) -> list[PlanRow]:
+    """All plans, newest first."""
+    return list(s.scalars(select(PlanRow).order_by(PlanRow.created_at.desc(), PlanRow.name)))

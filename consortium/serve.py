@@ -1,0 +1,68 @@
+"""Serves the API with gunicorn: one process of many threads, since long polls wait and uploads stream."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from consortium.settings import Settings
+
+_BACKLOG = 512
+
+
+class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    def __init__(self, make_app: Callable[[], Flask], options: dict[str, Any]) -> None:
+        self._make_app, self._options = make_app, options
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._options.items():
+            if name in self.cfg.settings:  # gunicorn has had a control socket since version 24
+                self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        return self._make_app()
+
+
+def listen(settings: Settings) -> socket.socket:
+    """The listening socket; with port 0 on a free port.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    listening = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((settings.host, settings.port))
+    listening.listen(_BACKLOG)
+    listening.set_inheritable(True)
+    return listening
+
+
+def serve(listening: socket.socket, settings: Settings, make_app: Callable[[], Flask]) -> None:
+    """Serves until a signal ends it.
+
+    Args:
+        listening: from `listen`.
+        settings: threads and log level.
+        make_app: called in the serving process; starts whatever threads belong to it.
+    """
+    options = {
+        "bind": f"fd://{listening.fileno()}",
+        "worker_class": "gthread",
+        "workers": 1,
+        "threads": settings.threads,
+        "worker_connections": 4096,
+        "keepalive": 75,
+        "timeout": 120,
+        "graceful_timeout": 3,
+        "max_requests": 0,
+        "loglevel": settings.log_level.lower(),
+        "accesslog": None,
+        "control_socket_disable": True,
+        "proc_name": "consortium",
+    }
+    _Server(make_app, options).run()
