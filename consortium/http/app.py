@@ -26,7 +26,8 @@ from consortium.plans.routes import routes as plan_routes
 from consortium.rounds.routes import routes as round_routes
 from consortium.runtime import Runtime
 from consortium.settings import Settings
-from consortium.trainings.routes import routes as training_routes
+from consortium.trainings.node_routes import routes as node_routes
+from consortium.trainings.operator_routes import routes as training_routes
 from protocol.ids import Name, UUIDText
 from protocol.problems import ProblemType
 
@@ -48,7 +49,9 @@ _ADAPTERS: Mapping[str, TypeAdapter[Any]] = {
 
 def declared_routes() -> list[Route]:
     """Every route of the API."""
-    subjects = (member_routes, plan_routes, training_routes, round_routes, model_routes, access_routes)
+    subjects = (
+        member_routes, plan_routes, training_routes, node_routes, round_routes, model_routes, access_routes,
+    )  # fmt: skip
     return [route for subject in subjects for route in subject.declared]
 
 
