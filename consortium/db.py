@@ -63,7 +63,6 @@ class Database:
         with Session(self.engine, expire_on_commit=False, info={"name": name}) as session:
             session.connection(execution_options={"writes": False})
             yield session
-            session.rollback()
 
     def create(self) -> None:
         """Makes every table that is not there yet, in one process at a time."""

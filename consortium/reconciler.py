@@ -40,7 +40,7 @@ def due_tasks(s: Session, *, now: float, forgotten_s: float = FORGOTTEN_S) -> li
         select(Contribution.training, Contribution.round, Contribution.node).where(
             Contribution.state == "received", Contribution.received_at <= before, Contribution.training.in_(live)
         )
-    ).tuples()
+    )
     tasks = [Task(TaskName.VALIDATE, key) for key in contributions]
     ranges = s.execute(
         select(SumRange.training, SumRange.round, SumRange.first_chunk)
@@ -51,13 +51,13 @@ def due_tasks(s: Session, *, now: float, forgotten_s: float = FORGOTTEN_S) -> li
             Round.fixed_at <= before,
             Round.training.in_(live),
         )
-    ).tuples()
+    )
     tasks += [Task(TaskName.SUM_RANGE, key) for key in ranges]
     ready = s.execute(
         select(Round.training, Round.index).where(
             Round.state == RoundState.DECRYPTING.value, Round.shares_at <= before, Round.training.in_(live)
         )
-    ).tuples()
+    )
     tasks += [Task(TaskName.CLOSE_ROUND, key) for key in ready]
     unopened = s.scalars(
         select(Training.id)

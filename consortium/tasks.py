@@ -96,7 +96,7 @@ def _contribution_bodies(s: Session, row: Round) -> list[StoredBody]:
             Contribution.node.in_(row.contributors or ()),
         )
         .order_by(Contribution.node)
-    ).tuples()
+    )
     return [StoredBody(inline, blob) for inline, blob in found]
 
 
@@ -162,7 +162,7 @@ def _find_closing(s: Session, training_id: str, index: int) -> _Closing | None:
         select(SumRange.first_chunk, SumRange.chunk_count, SumRange.blob)
         .where(SumRange.training == training_id, SumRange.round == index)
         .order_by(SumRange.first_chunk)
-    ).tuples()
+    )
     ranges = [(first, count, None if blob is None else StoredBody(None, blob)) for first, count, blob in parts]
     if any(stored is None for _, _, stored in ranges):
         return None
@@ -170,7 +170,7 @@ def _find_closing(s: Session, training_id: str, index: int) -> _Closing | None:
         select(Assignment.pieces, Assignment.inline, Assignment.blob)
         .where(Assignment.training == training_id, Assignment.round == index, Assignment.state == "answered")
         .order_by(Assignment.number)
-    ).tuples()
+    )
     shares = [(pieces, StoredBody(inline, blob)) for pieces, inline, blob in answered]
     if bodies.round_id is not None:
         covered = sorted(piece for pieces, _ in shares for piece in pieces)

@@ -43,7 +43,7 @@ def work_of(s: Session, node: str, *, now: float) -> tuple[WorkItem, ...]:
         .join(Training, Training.id == TrainingMember.training)
         .where(TrainingMember.node == node, TrainingMember.farewell_at.is_(None), TrainingMember.answer != "refused")
         .order_by(Training.created_at, Training.id)
-    ).tuples()
+    )
     items = (_owed(s, member, training, now) for member, training in rows)
     return tuple(item for item in items if item is not None)
 

@@ -44,9 +44,7 @@ def _settle_collecting(scene: Scene, row: Round) -> None:
             select(Contribution.node, Contribution.state).where(
                 Contribution.training == row.training, Contribution.round == row.index
             )
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     members = members_of(s, training.id, on_roster=True)
     accepted = sorted(node for node, state in states.items() if state == "accepted")

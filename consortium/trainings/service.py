@@ -211,9 +211,7 @@ def accept_deal(
                 SealedMessageRow.attempt == attempt,
                 SealedMessageRow.dealer == node,
             )
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     if here != deal.sealed:
         raise BodyMismatch(

@@ -1,0 +1,320 @@
+"""A training from start to farewell against the service's own handlers, step by step; banks can fall silent."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import select
+
+from consortium.reconciler import reconcile
+from consortium.rounds.tables import Assignment, Contribution, Round
+from consortium.trainings.service import Invitee, pause_training, resume_training, start_training
+from consortium.trainings.tables import Training, TrainingEventRow, TrainingMember
+from learning.driver import run
+from learning.entities import EntityTableSettings, prepare_rows
+from learning.entity_tables import EntityTables
+from protocol.plan import Cohort, Deadlines, Plan, Protection, ProtectionLevel
+from protocol.states import TrainingState
+from tests.common.direct_service import DirectService, DirectTransport
+from tests.common.small_bank import SmallBank
+
+SETTINGS = EntityTableSettings(
+    entities=("terminal",), time="time", label="fraud", first_day="2026-01-01", last_day="2026-01-12", width=256,
+    round_values=1024, hash_rows=1,
+)  # fmt: skip
+
+
+def build(learning: Any) -> EntityTables:
+    return EntityTables(EntityTableSettings.model_validate(dict(learning)))
+
+
+def rows_of(seed: int) -> Any:
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "terminal": rng.integers(0, 40, 300).astype(str),
+            "time": pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(rng.integers(0, 12 * 24, 300), unit="h"),
+            "fraud": rng.integers(0, 2, 300),
+        }
+    )
+    return prepare_rows(frame, SETTINGS, b"k" * 32)
+
+
+class Consortium:
+    """A service and five banks, moved step by step."""
+
+    def __init__(self, folder: Any, *, banks: int = 5, **options: Any) -> None:
+        self.service = DirectService(folder, build, **options)
+        self.data = [rows_of(seed) for seed in range(banks)]
+        self.banks = []
+        for number in range(banks):
+            node = str(uuid.uuid4())
+            transport = DirectTransport(self.service, node)
+            self.banks.append(SmallBank(node, Ed25519PrivateKey.generate(), transport, build, self.data[number]))
+        self.silent: set[str] = set()
+
+    def start(self, level: str = "none", *, min_banks: int = 3, **protection: Any) -> str:
+        plan = Plan(
+            name="tables",
+            learning=SETTINGS.model_dump(mode="json"),
+            cohort=Cohort(min_banks=min_banks),
+            protection=Protection(level=ProtectionLevel(level), **protection),
+            deadlines=Deadlines(invitation_s=60, ceremony_s=60, contribution_s=30, share_s=20),
+        )
+        nodes = [Invitee(bank.node, f"bank-{i}", bank.signing_key) for i, bank in enumerate(self.banks)]
+        with self.service.runtime.act("test.start") as (s, effects, now):
+            return start_training(s, plan, nodes, effects, by="test", now=now).id
+
+    def step(self) -> int:
+        """Every bank that is there does what it owes; the workers do what they are asked."""
+        done = self.service.run_tasks()
+        for bank in self.banks:
+            if bank.node in self.silent:
+                continue
+            for item in bank.transport.work().items:
+                bank.perform(item)
+                done += 1
+        return done + self.service.run_tasks()
+
+    def late(self, seconds: float = 31.0) -> None:
+        """Deadlines pass."""
+        self.service.clock.ahead_s += seconds
+        reconcile(self.service.runtime)
+        self.service.run_tasks()
+
+    def until(self, training: str, wanted: TrainingState | int, steps: int = 60) -> Training:
+        """Steps until the training is in this state, or at this round."""
+        for _ in range(steps):
+            row = self.training(training)
+            if wanted in {row.status, row.round}:
+                return row
+            self.step()
+        raise AssertionError(
+            f"{self.training(training).state}: {self.training(training).reason}; {self.events(training)}"
+        )
+
+    def finish(self, training: str) -> Training:
+        self.until(training, TrainingState.COMPLETED)
+        while self.step():
+            pass
+        return self.training(training)
+
+    def training(self, training: str) -> Training:
+        with self.service.runtime.db.reading("test") as s:
+            return s.get_one(Training, training)
+
+    def members(self, training: str) -> dict[str, TrainingMember]:
+        with self.service.runtime.db.reading("test") as s:
+            return {m.node: m for m in s.scalars(select(TrainingMember).where(TrainingMember.training == training))}
+
+    def events(self, training: str) -> list[str]:
+        with self.service.runtime.db.reading("test") as s:
+            rows = s.scalars(select(TrainingEventRow).where(TrainingEventRow.training == training))
+            return [row.kind for row in rows]
+
+    def rounds(self, training: str) -> list[Round]:
+        with self.service.runtime.db.reading("test") as s:
+            return list(s.scalars(select(Round).where(Round.training == training).order_by(Round.index)))
+
+    def expect_model(self, banks: list[int]) -> str:
+        """The digest of what the in-process driver derives from these banks' rows."""
+        return run(EntityTables(SETTINGS), [self.data[i] for i in banks]).digest().hex()
+
+
+@pytest.mark.parametrize("level", ["none", "ckks"])
+@pytest.mark.parametrize("inline_bytes", [65536, 0])
+def test_a_training_runs_to_the_same_model_at_every_bank_and_the_service(tmp_path, level, inline_bytes):
+    consortium = Consortium(tmp_path, inline_bytes=inline_bytes)
+    training = consortium.finish(consortium.start(level))
+    expected = consortium.expect_model([0, 1, 2, 3, 4])
+    assert training.model_digest == expected
+    assert {bank.model.digest().hex() for bank in consortium.banks} == {expected}
+    assert {bank.ended.state for bank in consortium.banks} == {TrainingState.COMPLETED}
+    assert all(member.farewell_at for member in consortium.members(training.id).values())
+    assert training.round == 3
+    assert [row.state for row in consortium.rounds(training.id)] == ["applied"] * 3
+
+
+def test_a_silent_bank_costs_one_deadline_and_is_waited_for_again_once_it_is_heard_of(tmp_path):
+    consortium = Consortium(tmp_path)
+    training = consortium.start("ckks")
+    consortium.until(training, 1)
+    consortium.silent = {consortium.banks[2].node}
+    while consortium.step():
+        pass
+    assert consortium.training(training).round == 1
+    consortium.late()
+    consortium.until(training, 2)  # without another deadline
+    consortium.silent = set()
+    ended = consortium.finish(training)
+    assert [len(row.contributors) for row in consortium.rounds(training)] == [5, 4, 5]
+    assert {"away", "back"} <= set(consortium.events(training))
+    assert {bank.model.digest().hex() for bank in consortium.banks} == {ended.model_digest}
+
+
+def test_a_committee_member_killed_between_being_asked_and_answering_is_replaced(tmp_path):
+    consortium = Consortium(tmp_path)
+    training = consortium.start("ckks")
+    consortium.until(training, 1)
+    contributed = consortium.rounds(training)[1]
+    for bank in consortium.banks:  # all contribute, then one is gone
+        for item in bank.transport.work().items:
+            bank.perform(item)
+    with consortium.service.runtime.db.reading("test") as s:
+        asked = s.scalars(select(Assignment.node).where(Assignment.round == contributed.index)).first()
+    consortium.silent = {asked}
+    while consortium.step():
+        pass
+    assert consortium.training(training).round == 1
+    consortium.late(21)
+    consortium.finish(training)
+    assert "reassigned" in consortium.events(training)
+
+
+def test_below_the_quorum_it_pauses_with_a_reason_and_resumes_when_banks_return(tmp_path):
+    consortium = Consortium(tmp_path)
+    training = consortium.start("ckks", min_banks=4)
+    consortium.until(training, 1)
+    consortium.silent = {bank.node for bank in consortium.banks[:2]}
+    while consortium.step():
+        pass
+    consortium.late()
+    paused = consortium.training(training)
+    assert paused.status is TrainingState.PAUSED
+    assert "3 of 5 banks contributed, 4 are needed" in paused.reason
+    assert "bank-" in paused.reason
+    consortium.silent = set()
+    consortium.finish(training)
+    assert {"pause", "resume"} <= set(consortium.events(training))
+    assert [len(row.contributors) for row in consortium.rounds(training)] == [5, 4, 5]
+
+
+def test_three_of_five_with_agreement_go_on_without_two(tmp_path):
+    consortium = Consortium(tmp_path)
+    training = consortium.start("ckks", threshold=3, agreement=True)
+    consortium.until(training, 1)
+    assert any("vote" in bank.answered for bank in consortium.banks)
+    consortium.silent = {bank.node for bank in consortium.banks[3:]}
+    for _ in range(200):
+        if consortium.training(training).status is not TrainingState.RUNNING:
+            break
+        if not consortium.step():
+            consortium.late()
+    # with one colluder assumed more than (5 + 1) / 2 members must vote: three do not agree
+    paused = consortium.training(training)
+    assert paused.status is TrainingState.PAUSED
+    assert "committee members have voted, 4 are needed" in paused.reason
+
+
+def test_three_of_five_with_agreement_and_no_colluder_assumed_finish_with_three(tmp_path):
+    consortium = Consortium(tmp_path)
+    training = consortium.start("ckks", threshold=3, agreement=True, colluders=0)
+    consortium.until(training, 1)
+    consortium.silent = {bank.node for bank in consortium.banks[3:]}
+    for _ in range(100):
+        if consortium.training(training).status.ended:
+            break
+        if not consortium.step():
+            consortium.late()
+    assert consortium.training(training).status is TrainingState.COMPLETED
+    assert [len(row.contributors) for row in consortium.rounds(training)] == [5, 3, 3]
+
+
+def test_a_wrong_share_is_found_and_its_pieces_asked_of_others(tmp_path):
+    consortium = Consortium(tmp_path)
+    consortium.banks[1].spoil_shares = True
+    training = consortium.start("ckks")
+    ended = consortium.finish(training)
+    assert ended.model_digest == consortium.expect_model([0, 1, 2, 3, 4])
+    with consortium.service.runtime.db.reading("test") as s:
+        culprits = set(s.scalars(select(TrainingEventRow.node).where(TrainingEventRow.kind == "wrong_share")))
+    assert culprits == {consortium.banks[1].node}
+
+
+def test_a_lost_queue_loses_nothing(tmp_path):
+    consortium = Consortium(tmp_path, inline_bytes=0)
+    training = consortium.start("ckks")
+    for _ in range(400):
+        if consortium.training(training).status.ended:
+            break
+        for bank in consortium.banks:
+            for item in bank.transport.work().items:
+                bank.perform(item)
+        consortium.service.queue.tasks.clear()
+        consortium.service.clock.ahead_s += 4
+        reconcile(consortium.service.runtime)
+        consortium.service.run_tasks(limit=1)
+        consortium.service.queue.tasks.clear()
+    assert consortium.training(training).model_digest == consortium.expect_model([0, 1, 2, 3, 4])
+
+
+def test_tasks_that_run_twice_change_nothing(tmp_path):
+    consortium = Consortium(tmp_path, inline_bytes=0)
+    original = consortium.service.queue.put
+    consortium.service.queue.put = lambda task: (original(task), original(task))
+    training = consortium.finish(consortium.start("ckks"))
+    assert training.model_digest == consortium.expect_model([0, 1, 2, 3, 4])
+    assert consortium.events(training.id).count("rounds_finished") == 1
+
+
+def test_a_contribution_that_does_not_validate_leaves_its_bank_out_with_the_reason(tmp_path):
+    consortium = Consortium(tmp_path, inline_bytes=0)
+    training = consortium.start("ckks")
+    consortium.until(training, TrainingState.RUNNING)
+    consortium.service.run_tasks()
+    bank = consortium.banks[0]
+    encrypt = bank.encryptor.encrypt
+    bank.encryptor.encrypt = lambda round_id, vector: encrypt(round_id, vector)[:-1] + b"\xff"
+    consortium.until(training, 1)
+    bank.encryptor.encrypt = encrypt
+    assert consortium.rounds(training)[0].contributors == sorted(b.node for b in consortium.banks[1:])
+    with consortium.service.runtime.db.reading("test") as s:
+        refused = s.get_one(Contribution, (training, 0, bank.node))
+    assert refused.state == "refused"
+    assert refused.reason
+    consortium.finish(training)
+
+
+def test_the_operator_pauses_and_resumes(tmp_path):
+    consortium = Consortium(tmp_path)
+    training = consortium.start()
+    consortium.until(training, 1)
+    with consortium.service.runtime.act("test") as (s, effects, now):
+        pause_training(s, training, effects, now=now, reason="maintenance")
+    assert consortium.step() == 0
+    consortium.late(10_000)
+    assert consortium.step() == 0
+    with consortium.service.runtime.act("test") as (s, effects, now):
+        resume_training(s, training, effects, now=now)
+    consortium.finish(training)
+    assert "away" not in consortium.events(training)
+
+
+def test_too_few_acceptances_fail_the_training_with_the_reasons(tmp_path):
+    consortium = Consortium(tmp_path)
+    for bank in consortium.banks[:3]:
+        bank.refuses = "our policy does not allow this plan"
+    training = consortium.start("ckks")
+    failed = consortium.until(training, TrainingState.FAILED)
+    assert "2 of 5 banks accepted, 3 are needed" in failed.reason or "are needed; refused" in failed.reason
+    assert "our policy does not allow this plan" in failed.reason
+
+
+def test_who_misses_the_ceremony_is_struck_and_the_rest_begin_again(tmp_path):
+    consortium = Consortium(tmp_path)
+    training = consortium.start("ckks")
+    consortium.until(training, TrainingState.KEY_CEREMONY)
+    consortium.silent = {consortium.banks[0].node}
+    while consortium.step():
+        pass
+    consortium.late(61)
+    row = consortium.training(training)
+    assert (row.status, row.attempt) == (TrainingState.KEY_CEREMONY, 1)
+    ended = consortium.finish(training)
+    assert ended.model_digest == consortium.expect_model([1, 2, 3, 4])
+    assert len(ended.roster.members) == 4
