@@ -51,6 +51,11 @@ def parameters_for(plan: Plan, roster: Roster) -> crypto.Parameters:
     )
 
 
+def warm_up() -> None:
+    """Compiles what sums and opens a round, so that the first one does not wait for it."""
+    crypto.warm_up(_derive(crypto.ParameterSpec(sum_bits=44, max_contributors=5, committee_size=5, threshold=4)))
+
+
 @dataclass(frozen=True)
 class RoundBodies:
     """The bodies of one round.

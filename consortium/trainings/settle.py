@@ -9,6 +9,7 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from consortium.models.service import release
 from consortium.queue.port import Effects, TaskName
 from consortium.rounds.settle import settle_round
 from consortium.trainings.moves import (
@@ -158,4 +159,8 @@ def _settle_evaluation(scene: Scene) -> None:
         training.deadline_at = now + plan.deadlines.contribution_s
     if not waiting and len(confirmed) >= plan.cohort.min_banks:
         scene.move(TrainingEvent.MODEL_CONFIRMED)
+        release(
+            s, training=training.id, name=training.plan_name, digest=training.model_digest or "",
+            blob=training.model_blob or "", now=now,
+        )  # fmt: skip
         scene.record("released", detail=f"model {training.model_digest}")

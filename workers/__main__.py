@@ -1,0 +1,5 @@
+"""`python -m workers`: one worker."""
+
+from workers.process import main
+
+main()
