@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
+from consortium.logs import configure_logging
 from consortium.settings import Settings
 
 _BACKLOG = 512
@@ -42,13 +45,26 @@ def listen(settings: Settings) -> socket.socket:
     return listening
 
 
-def serve(listening: socket.socket, settings: Settings, make_app: Callable[[], Flask]) -> None:
+def make_app(settings: Settings) -> Flask:
+    """Opens what the serving process works with, and makes its application; closed when the process ends."""
+    # gunicorn's parent process only watches: it does not load what serves.
+    from consortium.http.app import create_app  # noqa: PLC0415
+    from consortium.open_runtime import open_server_runtime  # noqa: PLC0415
+
+    configure_logging(settings.log_level)
+    opened = ExitStack()
+    runtime = opened.enter_context(open_server_runtime(settings))
+    runtime.db.create()
+    atexit.register(opened.close)
+    return create_app(runtime, settings)
+
+
+def serve(listening: socket.socket, settings: Settings) -> None:
     """Serves until a signal ends it.
 
     Args:
         listening: from `listen`.
-        settings: threads and log level.
-        make_app: called in the serving process; starts whatever threads belong to it.
+        settings: threads and log level, and what to open.
     """
     options = {
         "bind": f"fd://{listening.fileno()}",
@@ -65,4 +81,4 @@ def serve(listening: socket.socket, settings: Settings, make_app: Callable[[], F
         "control_socket_disable": True,
         "proc_name": "consortium",
     }
-    _Server(make_app, options).run()
+    _Server(lambda: make_app(settings), options).run()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -62,7 +63,8 @@ def create_app(runtime: Runtime, settings: Settings) -> Flask:
         runtime: what the service works with; opened and closed by the caller.
         settings: the service's settings.
     """
-    app = Flask("consortium", static_folder=None)
+    here = str(Path(__file__).parent)
+    app = Flask(__name__, static_folder=None, template_folder=None, root_path=here, instance_path=here)
     door = Authenticator(runtime, ReplayGuard(runtime.clock, settings.redis))
     routes = declared_routes()
     for route in routes:

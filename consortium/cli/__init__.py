@@ -1,0 +1,5 @@
+"""The `consortium` command."""
+
+from consortium.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,69 @@
+"""`consortium node`."""
+
+from __future__ import annotations
+
+import click
+
+from consortium.cli.client import Service, moment, service_options, show_json, show_table
+
+
+@click.group()
+def node() -> None:
+    """Invite, list and remove the banks' nodes."""
+
+
+@node.command()
+@click.argument("name")
+@click.option("--days", type=click.FloatRange(0, 90, min_open=True), default=7.0, show_default=True)
+@service_options
+def invite(name: str, days: float, url: str, token: str, as_json: bool) -> None:
+    r"""Make a one-time token with which a bank enrols its node.
+
+    \b
+    Example:
+      consortium node invite bank-a
+      # at the bank: bank-node enrol --url URL --name bank-a --token TOKEN
+    """
+    made = Service(url, token).post("/v1/nodes/invitations", {"name": name, "lifetime_s": days * 86400})
+    if as_json:
+        show_json(made)
+        return
+    click.echo(made["token"])
+    click.echo(f"for {name}, once, until {moment(made['expires_at'])} UTC; at the bank:", err=True)
+    click.echo(f"  bank-node enrol --url {url} --name {name} --token …", err=True)
+
+
+@node.command("list")
+@service_options
+def list_all(url: str, token: str, as_json: bool) -> None:
+    r"""List the nodes.
+
+    \b
+    Example:
+      consortium node list
+    """
+    nodes = Service(url, token).get("/v1/nodes")["nodes"]
+    if as_json:
+        show_json(nodes)
+        return
+    rows = [
+        [n["name"], n["id"], moment(n["enrolled_at"]), moment(n["seen_at"]), moment(n["removed_at"])] for n in nodes
+    ]
+    show_table("Nodes", ["name", "id", "enrolled", "last seen", "removed"], rows)
+
+
+@node.command()
+@click.argument("name")
+@service_options
+def remove(name: str, url: str, token: str, as_json: bool) -> None:
+    r"""Remove a node: its requests are refused from now on.
+
+    \b
+    Example:
+      consortium node remove bank-a
+    """
+    removed = Service(url, token).delete(f"/v1/nodes/{name}")
+    if as_json:
+        show_json(removed)
+    else:
+        click.echo(f"node {removed['name']} is removed")

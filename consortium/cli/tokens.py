@@ -1,0 +1,101 @@
+"""`consortium token`: works on the database itself, so that the first token needs no token."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from consortium.access.errors import TokenNotThere
+from consortium.access.service import Role, create_token, list_tokens, revoke_token
+from consortium.cli.client import EXIT_REFUSED, moment, refuse, show_json, show_table
+from consortium.cli.serve import read_settings
+from consortium.db import Database
+
+_DATA_DIR = click.option(
+    "--data-dir", type=click.Path(path_type=Path, file_okay=False),
+    help="The service's folder, unless CONSORTIUM_DATABASE_URL is set. [env: CONSORTIUM_DATA_DIR]",
+)  # fmt: skip
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+
+
+def _database(data_dir: Path | None) -> Database:
+    database = Database(read_settings(data_dir=data_dir).database)
+    database.create()
+    return database
+
+
+@click.group()
+def token() -> None:
+    """Make and revoke operators' tokens. Run where the service's database can be reached."""
+
+
+@token.command()
+@click.argument("name")
+@click.option("--role", type=click.Choice([role.value for role in Role]), default="operator", show_default=True)
+@click.option("--days", type=click.FloatRange(0, min_open=True), help="Until it expires. [default: never]")
+@_DATA_DIR
+@_JSON
+def create(name: str, role: str, days: float | None, data_dir: Path | None, as_json: bool) -> None:
+    r"""Make a token and show it, this once.
+
+    \b
+    Example:
+      export CONSORTIUM_TOKEN=$(consortium token create ops --role admin)
+    """
+    with _database(data_dir).transaction("cli.token") as s:
+        row, made = create_token(
+            s, name=name, role=Role(role), by="command line", now=time.time(),
+            lifetime_s=None if days is None else days * 86400,
+        )  # fmt: skip
+        identifier = row.id
+    if as_json:
+        show_json({"id": identifier, "name": name, "role": role, "token": made})
+    else:
+        click.echo(made)
+
+
+@token.command("list")
+@_DATA_DIR
+@_JSON
+def list_all(data_dir: Path | None, as_json: bool) -> None:
+    r"""List the tokens, without the secrets themselves.
+
+    \b
+    Example:
+      consortium token list --data-dir /var/lib/consortium
+    """
+    with _database(data_dir).reading("cli.tokens") as s:
+        rows = list_tokens(s)
+    if as_json:
+        show_json(
+            [
+                {"id": row.id, "name": row.name, "role": row.role, "created_at": row.created_at,
+                 "expires_at": row.expires_at, "revoked_at": row.revoked_at}
+                for row in rows
+            ]
+        )  # fmt: skip
+        return
+    show_table(
+        "Tokens", ["id", "name", "role", "created", "expires", "revoked"],
+        [[r.id, r.name, r.role, moment(r.created_at), moment(r.expires_at), moment(r.revoked_at)] for r in rows],
+    )  # fmt: skip
+
+
+@token.command()
+@click.argument("token_id")
+@_DATA_DIR
+def revoke(token_id: str, data_dir: Path | None) -> None:
+    r"""Revoke a token.
+
+    \b
+    Example:
+      consortium token revoke 0b6f8d0c-…
+    """
+    try:
+        with _database(data_dir).transaction("cli.revoke") as s:
+            revoke_token(s, token_id, now=time.time())
+    except TokenNotThere as error:
+        refuse(str(error), EXIT_REFUSED)
+    click.echo(f"token {token_id} is revoked")
