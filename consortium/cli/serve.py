@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +66,6 @@ def worker(concurrency: int | None) -> None:
     settings = read_settings(worker_concurrency=concurrency)
     if settings.redis is None:
         raise click.UsageError("CONSORTIUM_REDIS_URL is not set; without a broker `consortium serve` works itself")
-    configure_logging(settings.log_level)
-    # The worker's package imports this one; found by its entry point, so that this one never imports it.
-    from importlib.metadata import entry_points  # noqa: PLC0415
-
-    (entry,) = entry_points(group="fraud_consortium.worker", name="celery")
-    entry.load()(settings)
+    # The workers' package imports this one, so it is started by its name.
+    os.environ["CONSORTIUM_WORKER_CONCURRENCY"] = str(settings.worker_concurrency)
+    os.execv(sys.executable, [sys.executable, "-m", "workers"])  # noqa: S606  # no shell, our own module
