@@ -31,9 +31,10 @@ def run(runtime: Runtime, task: Task) -> None:
     run_task(runtime, task)
 
 
-def main() -> None:
-    """Starts a worker of several threads: sums leave the interpreter's lock, and share what was compiled and replayed."""
-    settings = Settings()
+def main(settings: Settings | None = None) -> None:
+    """Starts a worker of several threads: they share what was compiled and replayed, and sums need no lock."""
+    settings = settings or Settings()
+    _RUNTIME.append(open_worker_runtime(settings))
     app: Celery = make_worker_app(settings)
     runtime = current_runtime()
     runtime.db.create()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
@@ -15,34 +13,11 @@ from consortium.reconciler import reconcile
 from consortium.rounds.tables import Assignment, Contribution, Round
 from consortium.trainings.service import Invitee, pause_training, resume_training, start_training
 from consortium.trainings.tables import Training, TrainingEventRow, TrainingMember
-from learning.driver import run
-from learning.entities import EntityTableSettings, prepare_rows
-from learning.entity_tables import EntityTables
 from protocol.plan import Cohort, Deadlines, Plan, Protection, ProtectionLevel
 from protocol.states import TrainingState
 from tests.common.direct_service import DirectService, DirectTransport
 from tests.common.small_bank import SmallBank
-
-SETTINGS = EntityTableSettings(
-    entities=("terminal",), time="time", label="fraud", first_day="2026-01-01", last_day="2026-01-12", width=256,
-    round_values=1024, hash_rows=1,
-)  # fmt: skip
-
-
-def build(learning: Any) -> EntityTables:
-    return EntityTables(EntityTableSettings.model_validate(dict(learning)))
-
-
-def rows_of(seed: int) -> Any:
-    rng = np.random.default_rng(seed)
-    frame = pd.DataFrame(
-        {
-            "terminal": rng.integers(0, 40, 300).astype(str),
-            "time": pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(rng.integers(0, 12 * 24, 300), unit="h"),
-            "fraud": rng.integers(0, 2, 300),
-        }
-    )
-    return prepare_rows(frame, SETTINGS, b"k" * 32)
+from tests.common.tables_learning import SETTINGS, build, expected_model, rows_of
 
 
 class Consortium:
@@ -121,17 +96,13 @@ class Consortium:
         with self.service.runtime.db.reading("test") as s:
             return list(s.scalars(select(Round).where(Round.training == training).order_by(Round.index)))
 
-    def expect_model(self, banks: list[int]) -> str:
-        """The digest of what the in-process driver derives from these banks' rows."""
-        return run(EntityTables(SETTINGS), [self.data[i] for i in banks]).digest().hex()
-
 
 @pytest.mark.parametrize("level", ["none", "ckks"])
 @pytest.mark.parametrize("inline_bytes", [65536, 0])
 def test_a_training_runs_to_the_same_model_at_every_bank_and_the_service(tmp_path, level, inline_bytes):
     consortium = Consortium(tmp_path, inline_bytes=inline_bytes)
     training = consortium.finish(consortium.start(level))
-    expected = consortium.expect_model([0, 1, 2, 3, 4])
+    expected = expected_model([0, 1, 2, 3, 4])
     assert training.model_digest == expected
     assert {bank.model.digest().hex() for bank in consortium.banks} == {expected}
     assert {bank.ended.state for bank in consortium.banks} == {TrainingState.COMPLETED}
@@ -230,7 +201,7 @@ def test_a_wrong_share_is_found_and_its_pieces_asked_of_others(tmp_path):
     consortium.banks[1].spoil_shares = True
     training = consortium.start("ckks")
     ended = consortium.finish(training)
-    assert ended.model_digest == consortium.expect_model([0, 1, 2, 3, 4])
+    assert ended.model_digest == expected_model([0, 1, 2, 3, 4])
     with consortium.service.runtime.db.reading("test") as s:
         culprits = set(s.scalars(select(TrainingEventRow.node).where(TrainingEventRow.kind == "wrong_share")))
     assert culprits == {consortium.banks[1].node}
@@ -250,7 +221,7 @@ def test_a_lost_queue_loses_nothing(tmp_path):
         reconcile(consortium.service.runtime)
         consortium.service.run_tasks(limit=1)
         consortium.service.queue.tasks.clear()
-    assert consortium.training(training).model_digest == consortium.expect_model([0, 1, 2, 3, 4])
+    assert consortium.training(training).model_digest == expected_model([0, 1, 2, 3, 4])
 
 
 def test_tasks_that_run_twice_change_nothing(tmp_path):
@@ -258,7 +229,7 @@ def test_tasks_that_run_twice_change_nothing(tmp_path):
     original = consortium.service.queue.put
     consortium.service.queue.put = lambda task: (original(task), original(task))
     training = consortium.finish(consortium.start("ckks"))
-    assert training.model_digest == consortium.expect_model([0, 1, 2, 3, 4])
+    assert training.model_digest == expected_model([0, 1, 2, 3, 4])
     assert consortium.events(training.id).count("rounds_finished") == 1
 
 
@@ -316,5 +287,5 @@ def test_who_misses_the_ceremony_is_struck_and_the_rest_begin_again(tmp_path):
     row = consortium.training(training)
     assert (row.status, row.attempt) == (TrainingState.KEY_CEREMONY, 1)
     ended = consortium.finish(training)
-    assert ended.model_digest == consortium.expect_model([1, 2, 3, 4])
+    assert ended.model_digest == expected_model([1, 2, 3, 4])
     assert len(ended.roster.members) == 4
