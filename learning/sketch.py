@@ -1,0 +1,114 @@
+"""Quantile sketch in two secure sums: how the values of each feature are spread over all banks, then finer where it
+matters.
+
+The grid is the order of float32 itself: the bits of a number, turned so that they sort as integers (Terdiman's trick),
+are cut to the sign, the exponent and two bits of the mantissa: a symmetric-log grid with four cells an octave that needs
+no bounds. The second sum counts the cells that hold much, cut into equal parts of that integer order; bin edges are
+exact float32 numbers. Categories and booleans need no sketch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Sign, 8 bits of exponent, 2 of mantissa.
+COARSE_BITS = 11
+COARSE_CELLS = 1 << COARSE_BITS
+_SHIFT = 32 - COARSE_BITS
+_SIGN = np.uint32(0x80000000)
+
+
+def ordered(values: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """Float32 as uint32 in the same order; −0 as 0; NaN must be left out before."""
+    bits = (values + np.float32(0.0)).view(np.uint32)
+    return np.where(bits & _SIGN != 0, ~bits, bits | _SIGN).astype(np.uint32)
+
+
+def from_ordered(keys: NDArray[np.uint32]) -> NDArray[np.float32]:
+    """The inverse of `ordered`."""
+    keys = keys.astype(np.uint32)
+    return np.where(keys & _SIGN != 0, keys & ~_SIGN, ~keys).astype(np.uint32).view(np.float32)
+
+
+def coarse_counts(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Counts by coarse cell, int64 of shape (COARSE_CELLS + 1,); the last entry counts missing values."""
+    there = values[~np.isnan(values)]
+    counts = np.zeros(COARSE_CELLS + 1, dtype=np.int64)
+    counts[:-1] = np.bincount(ordered(there) >> _SHIFT, minlength=COARSE_CELLS)
+    counts[-1] = len(values) - len(there)
+    return counts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """One feature's fine cells: cell k holds the keys from ``starts[k]`` (inclusive) to ``starts[k + 1]``.
+
+    Attributes:
+        starts: uint64, ascending, from 0; keys are below 2^32.
+    """
+
+    starts: NDArray[np.uint64]
+
+    @property
+    def cells(self) -> int:
+        """How many."""
+        return len(self.starts)
+
+    def counts(self, values: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Counts by cell, int64 of shape (cells,), without missing values."""
+        keys = ordered(values[~np.isnan(values)])
+        found = np.searchsorted(self.starts, keys, side="right") - 1
+        return np.bincount(found, minlength=self.cells).astype(np.int64)
+
+
+def refine(counts: NDArray[np.int64], fine_cells: int) -> Grid:
+    """Cuts the coarse cells that hold much into parts, in proportion to what they hold.
+
+    Args:
+        counts: int64, shape (COARSE_CELLS,), of all banks together.
+        fine_cells: about how many cells there may be in all.
+
+    Returns:
+        A grid that covers every number.
+    """
+    total = int(counts.sum())
+    starts: list[NDArray[np.uint64]] = [np.zeros(1, dtype=np.uint64)]
+    occupied = np.flatnonzero(counts)
+    for cell in occupied:
+        # A power of two, so that equal cells are cut alike; at most down to single float32 numbers.
+        wanted = max(1.0, fine_cells * counts[cell] / max(1, total))
+        bits = min(_SHIFT, int(np.ceil(np.log2(wanted))))
+        first = int(cell) << _SHIFT
+        starts.append(np.uint64(first) + (np.arange(1 << bits, dtype=np.uint64) << np.uint64(_SHIFT - bits)))
+        starts.append(np.array([(int(cell) + 1) << _SHIFT], dtype=np.uint64))
+    merged = np.unique(np.concatenate(starts))
+    return Grid(merged[merged < (1 << 32)])
+
+
+def quantile_edges(grid: Grid, counts: NDArray[np.int64], max_bins: int) -> NDArray[np.float32]:
+    """Bin edges from the fine counts: a value is in bin b when ``edge[b − 1] <= value < edge[b]``.
+
+    Args:
+        grid: the fine cells.
+        counts: int64, shape (grid.cells,), of all banks together.
+        max_bins: at most so many bins.
+
+    Returns:
+        float32, ascending, at most ``max_bins − 1`` edges; none for a constant or empty feature.
+    """
+    occupied = np.flatnonzero(counts)
+    if len(occupied) <= 1:
+        return np.empty(0, dtype=np.float32)
+    if len(occupied) > max_bins:
+        below = np.cumsum(counts[occupied])
+        targets = below[-1] * np.arange(1, max_bins) / max_bins
+        cuts = np.unique(np.searchsorted(below, targets, side="left") + 1)
+        cuts = cuts[cuts < len(occupied)]
+    else:
+        cuts = np.arange(1, len(occupied))
+    # A bin begins where the first occupied cell of it begins.
+    edges = from_ordered(grid.starts[occupied[cuts]].astype(np.uint32))
+    return edges[np.isfinite(edges)]
