@@ -118,6 +118,11 @@ class LearningStates:
 
 def build_algorithm(learning: Mapping[str, Any]) -> AnyAlgorithm:
     """The algorithm of a plan's `learning` settings (imported on first use: the server never needs it)."""
+    if learning.get("kind") == "entity_tables":
+        from learning.entities import EntityTableSettings  # noqa: PLC0415
+        from learning.entity_tables import EntityTables  # noqa: PLC0415
+
+        return EntityTables(EntityTableSettings.model_validate(dict(learning)))
     algorithms = importlib.import_module("learning.algorithms")
     algorithm: AnyAlgorithm = algorithms.build(TypeAdapter(algorithms.LearningSettings).validate_python(dict(learning)))
     return algorithm

@@ -91,9 +91,14 @@ class HttpTransport:
 
 
 def enrol_bank(runtime: Runtime, url: str, name: str) -> HttpTransport:
-    """Invites and enrols a node over HTTP."""
+    """Invites a node and enrols it over HTTP."""
     with runtime.act("test.invite") as (s, _, now):
         _, token = invite(s, name=name, by="test", lifetime_s=600, now=now)
+    return enrol_with(url, name, token)
+
+
+def enrol_with(url: str, name: str, token: str) -> HttpTransport:
+    """Enrols a node over HTTP with a one-time token."""
     key = Ed25519PrivateKey.generate()
     enrolment = Enrolment(
         name=name, signing_key=key_text(key.public_key()), sealing_key="", token_digest=sha256_hex(token.encode())
