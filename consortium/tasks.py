@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 import structlog
 from numpy.typing import NDArray
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import CursorResult, func, select, update
 from sqlalchemy.orm import Session, undefer
 
 from consortium.queue.port import Effects, TaskName
@@ -25,7 +25,7 @@ from consortium.rounds.tables import Assignment, Contribution, Round, SumRange
 from consortium.runtime import Runtime
 from consortium.stored_body import StoredBody
 from consortium.trainings.errors import ContributionMalformed
-from consortium.trainings.moves import lock_training, members_of, move_training, parse_plan, record_event
+from consortium.trainings.moves import lock_training, members_of, move_training, plan_of, record_event
 from consortium.trainings.settle import settle
 from consortium.trainings.tables import Training
 from crypto.errors import CheckFailed
@@ -61,7 +61,7 @@ def validate(runtime: Runtime, training_id: str, index: int, node: str) -> None:
 
 def _bodies(s: Session, training_id: str, index: int) -> RoundBodies:
     training = s.get_one(Training, training_id)
-    return bodies_of(training, parse_plan(training.plan_json), s.get_one(Round, (training_id, index)))
+    return bodies_of(training, plan_of(training), s.get_one(Round, (training_id, index)))
 
 
 def sum_range(runtime: Runtime, training_id: str, index: int, first: int) -> None:
@@ -156,7 +156,7 @@ def _find_closing(s: Session, training_id: str, index: int) -> _Closing | None:
     training, row = s.get(Training, training_id), s.get(Round, (training_id, index))
     if training is None or row is None or row.status is not RoundState.DECRYPTING or training.status.ended:
         return None
-    plan = parse_plan(training.plan_json)
+    plan = plan_of(training)
     bodies = bodies_of(training, plan, row)
     parts = s.execute(
         select(SumRange.first_chunk, SumRange.chunk_count, SumRange.blob)
@@ -266,6 +266,7 @@ def publish(
                     aggregate_blob=blob,
                     applied_at=now,
                     timings=timings,
+                    bytes_in=_bytes_in(s, training_id, index),
                 )
                 .execution_options(synchronize_session=False)
             ),
@@ -281,6 +282,17 @@ def publish(
         _record_culprits(s, row, now)
         open_next(s, training, after, model, effects, now=now)
     runtime.states.keep(training_id, after)
+
+
+def _bytes_in(s: Session, training_id: str, index: int) -> int:
+    """What the banks sent to a round."""
+    contributions = select(func.sum(Contribution.size_bytes)).where(
+        Contribution.training == training_id, Contribution.round == index
+    )
+    shares = select(func.sum(Assignment.size_bytes)).where(
+        Assignment.training == training_id, Assignment.round == index
+    )
+    return int(s.scalar(contributions) or 0) + int(s.scalar(shares) or 0)
 
 
 def _record_culprits(s: Session, row: Round, now: float) -> None:
@@ -314,7 +326,7 @@ def open_next(
     """Opens the round that the algorithm asks for, or ends the rounds; the caller holds the training's lock."""
     if training.status.ended or training.history is None:
         return
-    plan = parse_plan(training.plan_json)
+    plan = plan_of(training)
     members = members_of(s, training.id, on_roster=True)
     if model is not None:
         if training.status is TrainingState.RUNNING:
@@ -343,7 +355,7 @@ def advance(runtime: Runtime, training_id: str) -> None:
         training = s.get(Training, training_id)
         if training is None or training.status.ended:
             return
-        index, learning = training.round, parse_plan(training.plan_json).learning
+        index, learning = training.round, plan_of(training).learning
         waiting = training.status is TrainingState.RUNNING and s.get(Round, (training_id, index)) is None
     if waiting:
         point = learning_point(runtime, training_id, learning, index)

@@ -8,10 +8,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, undefer
 
 import crypto
+from consortium.lru_cache import LRUCache
 from consortium.rounds.assignments import votes_of
-from consortium.rounds.service import contributions_of
+from consortium.rounds.service import contributor_statements
 from consortium.rounds.tables import Assignment, Contribution, Round, VoteRow
-from consortium.trainings.moves import parse_plan, parse_roster, roster_of
+from consortium.trainings.moves import plan_of, roster_of
 from consortium.trainings.service import deals_of
 from consortium.trainings.tables import CeremonyStep, Training, TrainingMember
 from protocol.messages import (
@@ -39,17 +40,18 @@ def work_of(s: Session, node: str, *, now: float) -> tuple[WorkItem, ...]:
         now: seconds since the epoch.
     """
     rows = s.execute(
-        select(TrainingMember, Training)
+        select(TrainingMember, Training, Round)
         .join(Training, Training.id == TrainingMember.training)
+        .outerjoin(Round, (Round.training == Training.id) & (Round.index == Training.round))
         .where(TrainingMember.node == node, TrainingMember.farewell_at.is_(None), TrainingMember.answer != "refused")
         .order_by(Training.created_at, Training.id)
     )
-    items = (_owed(s, member, training, now) for member, training in rows)
+    items = (_owed(s, member, training, row, now) for member, training, row in rows)
     return tuple(item for item in items if item is not None)
 
 
 def _owed(  # noqa: PLR0911  # one return a state
-    s: Session, member: TrainingMember, training: Training, now: float
+    s: Session, member: TrainingMember, training: Training, row: Round | None, now: float
 ) -> WorkItem | None:
     state = training.status
     if state.ended:
@@ -58,7 +60,7 @@ def _owed(  # noqa: PLR0911  # one return a state
         model = training.model_digest if state is TrainingState.COMPLETED else None
         return EndedWork(training=training.id, state=state, reason=training.reason, model=model)
     if state is TrainingState.INVITING and member.answer == "pending":
-        plan = parse_plan(training.plan_json)
+        plan = plan_of(training)
         return Invitation(training=training.id, plan=plan, expires_in_s=max(0.0, (training.deadline_at or now) - now))
     if not member.on_roster:
         return None
@@ -66,11 +68,13 @@ def _owed(  # noqa: PLR0911  # one return a state
         case TrainingState.KEY_CEREMONY:
             return _owed_in_ceremony(s, member, training)
         case TrainingState.RUNNING:
-            return _owed_in_round(s, member, training, now)
+            return _owed_in_round(s, member, training, row, now)
         case TrainingState.PAUSED if training.pause == "quorum":
-            return _owed_in_round(s, member, training, now)
+            return _owed_in_round(s, member, training, row, now)
         case TrainingState.EVALUATING if member.model_digest is None:
-            return ConfirmWork(training=training.id, rounds=training.round, applied=applied_round(s, training))
+            return ConfirmWork(
+                training=training.id, rounds=training.round, applied=applied_round(s, training.id, training.round - 1)
+            )
         case _:
             return None
 
@@ -78,7 +82,7 @@ def _owed(  # noqa: PLR0911  # one return a state
 def _owed_in_ceremony(s: Session, member: TrainingMember, training: Training) -> WorkItem | None:
     step = s.get(CeremonyStep, (training.id, training.attempt, member.node))
     if step is None or step.deal is None:
-        return DealWork(training=training.id, plan=parse_plan(training.plan_json), roster=roster_of(training))
+        return DealWork(training=training.id, plan=plan_of(training), roster=roster_of(training))
     if step.receipt is not None:
         return None
     deals = deals_of(s, training)
@@ -87,12 +91,16 @@ def _owed_in_ceremony(s: Session, member: TrainingMember, training: Training) ->
     return ReceiveWork(training=training.id, attempt=training.attempt, deals=tuple(deals))
 
 
-def _owed_in_round(s: Session, member: TrainingMember, training: Training, now: float) -> WorkItem | None:
-    row = s.get(Round, (training.id, training.round))
+def _owed_in_round(
+    s: Session, member: TrainingMember, training: Training, row: Round | None, now: float
+) -> WorkItem | None:
     if row is None:
         return None
     if row.status is RoundState.COLLECTING:
-        if s.get(Contribution, (training.id, row.index, member.node)) is not None:
+        sent = select(Contribution.node).where(
+            Contribution.training == training.id, Contribution.round == row.index, Contribution.node == member.node
+        )
+        if s.scalar(sent) is not None:
             return None
         return ContributeWork(
             training=training.id,
@@ -100,7 +108,7 @@ def _owed_in_round(s: Session, member: TrainingMember, training: Training, now: 
             query=row.query_digest,
             history=row.history,
             expires_in_s=max(0.0, row.deadline_at - now),
-            applied=applied_round(s, training),
+            applied=applied_round(s, training.id, training.round - 1),
         )
     if row.status is RoundState.DECRYPTING:
         return _owed_to_open(s, member, training, row, now)
@@ -111,8 +119,8 @@ def _owed_to_open(
     s: Session, member: TrainingMember, training: Training, row: Round, now: float
 ) -> WorkItem | None:  # fmt: skip
     """A vote or a share."""
-    plan = parse_plan(training.plan_json)
-    roster = parse_roster(training.roster_json or "")
+    plan = plan_of(training)
+    roster = roster_of(training)
     if member.node not in roster.committee:
         return None
     votes: tuple[SignedStatement, ...] = ()
@@ -126,7 +134,7 @@ def _owed_to_open(
                 training=training.id,
                 round=row.index,
                 contributors=contributor_statements(s, row),
-                applied=applied_round(s, training),
+                applied=applied_round(s, training.id, training.round - 1),
             )
         votes = tuple(SignedStatement.model_validate_json(vote.statement) for vote in rows)
     assignment = s.scalar(
@@ -151,23 +159,23 @@ def _owed_to_open(
         contributors=contributor_statements(s, row),
         votes=votes,
         expires_in_s=max(0.0, assignment.deadline_at - now),
-        applied=applied_round(s, training),
+        applied=applied_round(s, training.id, training.round - 1),
     )
 
 
-def contributor_statements(s: Session, row: Round) -> tuple[SignedStatement, ...]:
-    """The signed statements of the fixed contributor set, in ascending order of node id."""
-    return tuple(SignedStatement.model_validate_json(item.statement) for item in contributions_of(s, row))
+_APPLIED: LRUCache[AppliedRound] = LRUCache(32)
 
 
-def applied_round(s: Session, training: Training, index: int | None = None) -> AppliedRound | None:
-    """An applied round as the banks read it; the latest if none is named; None if there is none."""
-    index = training.round - 1 if index is None else index
-    row = s.get(Round, (training.id, index), options=[undefer(Round.aggregate_inline)]) if index >= 0 else None
+def applied_round(s: Session, training_id: str, index: int) -> AppliedRound | None:
+    """An applied round as the banks read it; None if it is not applied. It never changes: read once a process."""
+    kept = _APPLIED.peek((training_id, index))
+    if kept is not None or index < 0:
+        return kept
+    row = s.get(Round, (training_id, index), options=[undefer(Round.aggregate_inline)])
     if row is None or row.status is not RoundState.APPLIED:
         return None
     inline = row.aggregate_inline
-    return AppliedRound(
+    found = AppliedRound(
         round=row.index,
         contributors=tuple(row.contributors or ()),
         query=row.query_digest,
@@ -175,3 +183,4 @@ def applied_round(s: Session, training: Training, index: int | None = None) -> A
         size_bytes=row.aggregate_size or 0,
         aggregate=None if inline is None else base64.b64encode(inline).decode(),
     )
+    return _APPLIED.get((training_id, index), lambda: found)

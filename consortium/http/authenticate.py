@@ -22,6 +22,8 @@ from protocol.signing import key_from_text
 
 _ROLES = {Access.VIEWER: Role.VIEWER, Access.OPERATOR: Role.OPERATOR, Access.ADMIN: Role.ADMIN}
 _LEEWAY_S = 2.0
+#: A node that was removed is refused after so many seconds at the latest.
+_KEEP_S = 2.0
 
 
 class Authenticator:
@@ -35,6 +37,7 @@ class Authenticator:
     def __init__(self, runtime: Runtime, guard: ReplayGuard) -> None:
         self._runtime, self._guard = runtime, guard
         self._seen: dict[str, float] = {}
+        self._nodes: dict[str, tuple[float, NodeRow]] = {}
 
     def authenticate(self, request: Request, access: Access) -> tuple[RequestClaims | None, Operator | None]:
         """The node's claims, or the operator.
@@ -82,6 +85,9 @@ class Authenticator:
 
     def _find(self, node_id: str) -> NodeRow:
         now = self._runtime.clock.now()
+        kept = self._nodes.get(node_id)
+        if kept is not None and now < kept[0]:
+            return kept[1]
         with self._runtime.db.reading("access.node") as s:
             node = s.get(NodeRow, node_id)
         if node is None:
@@ -92,6 +98,7 @@ class Authenticator:
             self._seen[node_id] = now
             with self._runtime.db.transaction("access.seen") as s:
                 _touch(s, node_id, now)
+        self._nodes[node_id] = (now + _KEEP_S, node)
         return node
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import uuid
 from collections.abc import Iterable
 
 import redis
@@ -24,6 +25,7 @@ class RedisNotifier:
 
     def __init__(self, url: str) -> None:
         self._local = LocalNotifier()
+        self._own = uuid.uuid4().hex
         self._redis = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=2)
         self._listening = redis.Redis.from_url(url, socket_connect_timeout=2)
         self._closed = threading.Event()
@@ -51,7 +53,7 @@ class RedisNotifier:
         self._local.notify(named)
         # Whoever waits elsewhere looks again within `patience_s`.
         with contextlib.suppress(redis.RedisError):
-            self._redis.publish(_CHANNEL, ",".join(named))
+            self._redis.publish(_CHANNEL, ",".join([self._own, *named]))
 
     def close(self) -> None:
         """Stops listening."""
@@ -66,7 +68,10 @@ class RedisNotifier:
                     subscription.subscribe(_CHANNEL)
                     while not self._closed.is_set():
                         message = subscription.get_message(timeout=1.0)
-                        if message is not None:
-                            self._local.notify(message["data"].decode().split(","))
+                        if message is None:
+                            continue
+                        sender, *named = message["data"].decode().split(",")
+                        if sender != self._own:  # this process' waiters know already
+                            self._local.notify(named)
             except (redis.RedisError, OSError, ValueError):
                 self._closed.wait(0.5)

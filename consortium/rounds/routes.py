@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from sqlalchemy.orm import undefer
+
 import crypto
 from consortium.http.call import Call
 from consortium.http.route import Access, Routes, WaitQuery
 from consortium.long_poll import accepted
-from consortium.rounds.protection import RoundBodies, bodies_of
+from consortium.rounds.facts import RoundFacts, find_facts, fixed_contributors
+from consortium.rounds.protection import RoundBodies
 from consortium.rounds.service import (
     Body,
     accept_contribution,
     accept_share,
     accept_vote,
+    check_contribution_statement,
+    check_share_statement,
     require_assignment,
-    require_round,
 )
 from consortium.rounds.tables import Round
 from consortium.stored_body import StoredBody
-from consortium.trainings.errors import ShareMalformed, TrainingMissing, WrongRound
-from consortium.trainings.moves import parse_plan
-from consortium.trainings.tables import Training
+from consortium.trainings.errors import ShareMalformed, WrongRound
 from consortium.work import applied_round
 from protocol.ids import uuid_bytes
 from protocol.messages import Accepted, AppliedRound
@@ -35,15 +39,14 @@ _ROUND = "/v1/trainings/{training}/rounds/{round}"
 def put_contribution(call: Call) -> Accepted:
     """Send this bank's contribution to a round."""
     body, statement = _signed_upload(call)
-    bodies, _ = _find_bodies(call)
-    # A small one is checked at once; a large one by a worker.
-    checked = body.inline is not None and len(body.inline) == bodies.message_bytes
-    if body.inline is not None and checked:
-        bodies.check_contribution(call.node, body.inline)
+    facts = _find_facts(call)
+    check_contribution_statement(facts, call.node, statement, body)
+    if body.inline is not None:  # a small one is checked at once, a large one by a worker
+        facts.bodies.check_contribution(call.node, body.inline)
     with call.runtime.act("rounds.accept_contribution") as (s, effects, now):
         accept_contribution(
-            s, call.path["training"], call.node, call.number("round"), signed=statement, body=body, validated=checked,
-            effects=effects, now=now,
+            s, facts, call.node, signed=statement, body=body, validated=body.inline is not None, effects=effects,
+            now=now,
         )  # fmt: skip
     return accepted(call.runtime, call.node, call.query.wait)
 
@@ -54,23 +57,19 @@ def _signed_upload(call: Call) -> tuple[Body, SignedStatement]:
     return call.upload, call.statement
 
 
-def _find_bodies(call: Call) -> tuple[RoundBodies, Round]:
-    training_id, index = call.path["training"], call.number("round")
+def _find_facts(call: Call) -> RoundFacts:
     with call.runtime.db.reading("rounds.find") as s:
-        training = s.get(Training, training_id)
-        if training is None:
-            raise TrainingMissing(training_id)
-        row, _ = require_round(s, training, call.node, index)
-        return bodies_of(training, parse_plan(training.plan_json), row), row
+        facts = find_facts(s, call.path["training"], call.number("round"))
+    facts.require_member(call.node)
+    return facts
 
 
 @routes.add("PUT", f"{_ROUND}/vote", access=Access.NODE, request=SignedStatement, query=WaitQuery, response=Accepted)
 def put_vote(call: Call) -> Accepted:
     """Vote for the contributor set of a round (agreement)."""
+    facts = _find_facts(call)
     with call.runtime.act("rounds.accept_vote") as (s, effects, now):
-        accept_vote(
-            s, call.path["training"], call.node, call.number("round"), signed=call.body, effects=effects, now=now
-        )
+        accept_vote(s, facts, call.node, signed=call.body, effects=effects, now=now)
     return accepted(call.runtime, call.node, call.query.wait)
 
 
@@ -81,17 +80,18 @@ def put_vote(call: Call) -> Accepted:
 def put_share(call: Call) -> Accepted:
     """Send this bank's decryption share for the pieces assigned to it."""
     body, statement = _signed_upload(call)
-    training_id, index, number = call.path["training"], call.number("round"), call.number("assignment")
-    bodies, row = _find_bodies(call)
+    facts, number = _find_facts(call), call.number("assignment")
     with call.runtime.db.reading("rounds.find_assignment") as s:
-        pieces = require_assignment(s, training_id, call.node, index, number).pieces
-    _check_share(call, bodies, row.contributors or [], pieces, body)
+        pieces = require_assignment(s, facts.training, call.node, facts.index, number).pieces
+        contributors = fixed_contributors(s, facts)
+    check_share_statement(facts, call.node, contributors, pieces, signed=statement, body=body)
+    _check_share(call, facts.bodies, contributors, pieces, body)
     with call.runtime.act("rounds.accept_share") as (s, effects, now):
-        accept_share(s, training_id, call.node, index, number, signed=statement, body=body, effects=effects, now=now)
+        accept_share(s, facts, call.node, number, signed=statement, body=body, effects=effects, now=now)
     return accepted(call.runtime, call.node, call.query.wait)
 
 
-def _check_share(call: Call, bodies: RoundBodies, contributors: list[str], pieces: list[int], body: Body) -> None:
+def _check_share(call: Call, bodies: RoundBodies, contributors: Sequence[str], pieces: list[int], body: Body) -> None:
     """A small share whole; of a large one the header, since the combination checks every residue."""
     where = f"share {call.path['assignment']} for round {call.path['round']}"
     if bodies.round_id is None:
@@ -117,12 +117,9 @@ def _check_share(call: Call, bodies: RoundBodies, contributors: list[str], piece
 def get_applied(call: Call) -> AppliedRound:
     """A finished round, as everyone applies it."""
     training_id, index = call.path["training"], call.number("round")
+    _find_facts(call)
     with call.runtime.db.reading("rounds.applied") as s:
-        training = s.get(Training, training_id)
-        if training is None:
-            raise TrainingMissing(training_id)
-        require_round(s, training, call.node, index)
-        found = applied_round(s, training, index)
+        found = applied_round(s, training_id, index)
     if found is None:
         raise WrongRound(f"round {index} of training {training_id}", expected="a round that is applied", got="not yet")
     return found
@@ -132,11 +129,9 @@ def get_applied(call: Call) -> AppliedRound:
 def get_aggregate(call: Call) -> bytes:
     """The published sum of a round."""
     training_id, index = call.path["training"], call.number("round")
+    _find_facts(call)
     with call.runtime.db.reading("rounds.aggregate") as s:
-        training = s.get(Training, training_id)
-        if training is None:
-            raise TrainingMissing(training_id)
-        row, _ = require_round(s, training, call.node, index)
+        row = s.get_one(Round, (training_id, index), options=[undefer(Round.aggregate_inline)])
         if row.aggregate_digest is None:
             raise WrongRound(f"round {index} of training {training_id}", expected="an applied round", got=row.state)
         stored = StoredBody(row.aggregate_inline, row.aggregate_blob)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from consortium.lru_cache import LRUCache
 from consortium.queue.port import Effects, TaskName
-from consortium.rounds.protection import bodies_of
+from consortium.rounds.facts import RoundFacts
 from consortium.rounds.tables import Assignment, Contribution, Round, VoteRow
 from consortium.trainings.errors import (
     BodyMismatch,
@@ -19,12 +21,11 @@ from consortium.trainings.errors import (
     WrongRound,
     WrongState,
 )
-from consortium.trainings.moves import lock_training, mark_answered, parse_plan, record_event, roster_of
+from consortium.trainings.moves import lock_training, mark_answered, record_event
 from consortium.trainings.settle import settle
 from consortium.trainings.tables import Training, TrainingMember
 from protocol.history import contributors_digest
 from protocol.ids import NodeId
-from protocol.roster import Roster
 from protocol.signing import key_from_text, verify_statement
 from protocol.statements import ContributionStatement, ShareStatement, SignedStatement, StatementT, Vote
 from protocol.states import RoundState, TrainingState
@@ -65,81 +66,90 @@ def verified(s: Session, training: str, node: str, signed: SignedStatement, kind
     return statement
 
 
-def require_round(s: Session, training: Training, node: str, index: int) -> tuple[Round, Roster]:
-    """The round and the roster, for a member of it.
-
-    Raises:
-        NotOnRoster, WrongRound, WrongState: as they say.
-    """
-    where = f"round {index} of training {training.id}"
-    if training.roster_json is None:
-        raise WrongState(where, expected="a running training", got=training.state)
-    roster = roster_of(training)
-    if roster.member(node) is None:
-        raise NotOnRoster(where, expected="a bank on the roster", got=f"node {node}")
-    row = s.get(Round, (training.id, index))
-    if row is None:
-        raise WrongRound(where, expected=f"round {training.round}", got=f"round {index}")
-    return row, roster
-
-
 def accept_contribution(
-    s: Session, training_id: str, node: str, index: int, *, signed: SignedStatement, body: Body, validated: bool,
+    s: Session, facts: RoundFacts, node: str, *, signed: SignedStatement, body: Body, validated: bool,
     effects: Effects, now: float,
 ) -> None:  # fmt: skip
-    """Takes a bank's contribution.
-
-    1. the statement is the bank's, and names this round, its query and its history
-    2. the bytes are the ones that it signs, of the round's length
-    3. the bank has sent no other bytes; the contributor set is not fixed yet
+    """Takes a bank's contribution that `check_contribution_statement` has found in order.
 
     Args:
         s: inside a transaction.
-        training_id: the training.
+        facts: the round.
         node: who sends it.
-        index: the round.
         signed: what it signed.
         body: what came with it.
         validated: the bytes were checked whole already; otherwise a worker does it.
         effects: what must follow.
         now: seconds since the epoch.
+
+    Raises:
+        MutationForbidden: the bank has sent other bytes before.
+        TooLate: the contributor set is fixed.
     """
-    training = lock_training(s, training_id)
-    where = f"contribution to round {index} of training {training_id}"
-    statement = verified(s, training_id, node, signed, ContributionStatement)
-    row, _ = require_round(s, training, node, index)
-    # (1)
-    if statement.round != index:
-        raise WrongRound(where, expected=f"round {index}", got=f"round {statement.round}")
-    if (statement.query, statement.history) != (row.query_digest, row.history):
-        raise HistoryForked(where, expected="the query and history of the round", got="others")
-    # (2)
-    size = bodies_of(training, parse_plan(training.plan_json), row).message_bytes
-    if (statement.digest, statement.size_bytes) != (body.digest, body.size_bytes) or body.size_bytes != size:
-        raise BodyMismatch(where, expected=f"the {size} bytes that were signed", got=f"{body.size_bytes} bytes")
-    # (3)
-    before = s.get(Contribution, (training_id, index, node))
+    training = lock_training(s, facts.training)
+    where = f"contribution to {facts.where}"
+    key = (facts.training, facts.index, node)
+    before = s.scalar(
+        select(Contribution.digest).where(
+            Contribution.training == facts.training, Contribution.round == facts.index, Contribution.node == node
+        )
+    )
     if before is not None:
-        if before.digest != body.digest:
+        if before != body.digest:
             raise MutationForbidden(where, expected="the contribution sent before", got="other bytes")
         return
     require_live(training, where)
+    row = s.get_one(Round, (facts.training, facts.index))
     if row.status is not RoundState.COLLECTING:
         raise TooLate(where, expected="a round that still collects", got=f"state {row.state}")
     s.add(
         Contribution(
-            training=training_id, round=index, node=node, statement=signed.model_dump_json(), digest=body.digest,
+            training=key[0], round=key[1], node=node, statement=signed.model_dump_json(), digest=body.digest,
             size_bytes=body.size_bytes, inline=body.inline, blob=body.blob,
             state="accepted" if validated else "received", received_at=now,
         )
     )  # fmt: skip
-    row.bytes_in += body.size_bytes
-    mark_answered(s, member_row(s, training_id, node), now=now)
     s.flush()
     if validated:
         settle(s, training, effects, now=now)
     else:
-        effects.queue(TaskName.VALIDATE, training_id, index, node)
+        effects.queue(TaskName.VALIDATE, *key)
+
+
+def check_contribution_statement(facts: RoundFacts, node: str, signed: SignedStatement, body: Body) -> None:
+    """Checks what a bank signed against the round and the bytes that came.
+
+    1. it is the bank's own, and names this round, its query and its history
+    2. the bytes are the ones that it signs, of the round's length
+
+    Raises:
+        StatementInvalid, NotOnRoster, WrongRound, HistoryForked, BodyMismatch: as they say.
+    """
+    where = f"contribution to {facts.where}"
+    # (1)
+    statement = _own_statement(facts, node, signed, ContributionStatement)
+    if statement.round != facts.index:
+        raise WrongRound(where, expected=f"round {facts.index}", got=f"round {statement.round}")
+    if (statement.query, statement.history) != (facts.query, facts.history):
+        raise HistoryForked(where, expected="the query and history of the round", got="others")
+    # (2)
+    _require_bytes(where, facts, (statement.digest, statement.size_bytes), body)
+
+
+def _own_statement(facts: RoundFacts, node: str, signed: SignedStatement, kind: type[StatementT]) -> StatementT:
+    member = facts.roster.member(node)
+    if member is None:
+        raise NotOnRoster(facts.where, expected="a bank on the roster", got=f"node {node}")
+    statement = verify_statement(signed, kind, key_from_text(member.signing_key))
+    if (getattr(statement, "training", None), getattr(statement, "node", None)) != (facts.training, node):
+        raise BodyMismatch("statement", expected="the training and node of the request", got="others")
+    return statement
+
+
+def _require_bytes(where: str, facts: RoundFacts, signed: tuple[str, int], body: Body) -> None:
+    size = facts.bodies.message_bytes
+    if signed != (body.digest, body.size_bytes) or body.size_bytes != size:
+        raise BodyMismatch(where, expected=f"the {size} bytes that were signed", got=f"{body.size_bytes} bytes")
 
 
 def require_live(training: Training, where: str) -> None:
@@ -173,30 +183,30 @@ def mark_validated(
 
 
 def accept_vote(
-    s: Session, training_id: str, node: str, index: int, *, signed: SignedStatement, effects: Effects, now: float
+    s: Session, facts: RoundFacts, node: str, *, signed: SignedStatement, effects: Effects, now: float
 ) -> None:
-    """Takes a committee member's vote for a contributor set."""
-    training = lock_training(s, training_id)
-    where = f"vote in round {index} of training {training_id}"
-    vote = verified(s, training_id, node, signed, Vote)
-    row, roster = require_round(s, training, node, index)
-    if vote.round != index:
-        raise WrongRound(where, expected=f"round {index}", got=f"round {vote.round}")
-    if node not in roster.committee:
+    """Takes a committee member's vote for the contributor set of a round."""
+    where = f"vote in {facts.where}"
+    vote = _own_statement(facts, node, signed, Vote)
+    if vote.round != facts.index:
+        raise WrongRound(where, expected=f"round {facts.index}", got=f"round {vote.round}")
+    if node not in facts.roster.committee:
         raise NotOnRoster(where, expected="a committee member", got=f"node {node}")
-    before = s.get(VoteRow, (training_id, index, node))
+    training = lock_training(s, facts.training)
+    before = s.get(VoteRow, (facts.training, facts.index, node))
     text = signed.model_dump_json()
     if before is not None:
         if before.statement != text:
             raise MutationForbidden(where, expected="the vote sent before", got="another")
         return
     require_live(training, where)
+    row = s.get_one(Round, (facts.training, facts.index))
     if row.status is not RoundState.DECRYPTING:
         raise TooLate(where, expected="a round whose contributor set is fixed and not yet opened", got=row.state)
     if list(vote.contributors) != row.contributors:
         raise BodyMismatch(where, expected="the round's contributor set", got="another")
-    s.add(VoteRow(training=training_id, round=index, node=node, statement=text))
-    mark_answered(s, member_row(s, training_id, node), now=now)
+    s.add(VoteRow(training=facts.training, round=facts.index, node=node, statement=text))
+    mark_answered(s, member_row(s, facts.training, node), now=now)
     s.flush()
     settle(s, training, effects, now=now)
 
@@ -214,59 +224,75 @@ def require_assignment(s: Session, training_id: str, node: str, index: int, numb
     return assignment
 
 
-def accept_share(
-    s: Session, training_id: str, node: str, index: int, number: int, *, signed: SignedStatement, body: Body,
-    effects: Effects, now: float,
+def check_share_statement(
+    facts: RoundFacts, node: str, contributors: Sequence[str], pieces: Sequence[int], *, signed: SignedStatement,
+    body: Body,
 ) -> None:  # fmt: skip
-    """Takes a decryption share; its residues were checked before.
+    """Checks what a committee member signed against the round, the assignment, and the bytes that came.
 
-    1. the statement is the member's, over the round's history and contributor set and the pieces assigned
+    1. it is the member's own, over the round's history, its contributor set and the pieces assigned
     2. the bytes are the ones that it signs, of the round's length
-    3. it has sent no other bytes, and the pieces are still asked of it
+
+    Raises:
+        StatementInvalid, NotOnRoster, WrongRound, HistoryForked, BodyMismatch: as they say.
     """
-    training = lock_training(s, training_id)
-    where = f"share {number} for round {index} of training {training_id}"
-    statement = verified(s, training_id, node, signed, ShareStatement)
-    row, _ = require_round(s, training, node, index)
-    assignment = require_assignment(s, training_id, node, index, number)
+    where = f"share for {facts.where}"
     # (1)
-    if statement.round != index:
-        raise WrongRound(where, expected=f"round {index}", got=f"round {statement.round}")
-    named = contributors_digest([NodeId(bank) for bank in row.contributors or ()])
-    if statement.history != row.history:
+    statement = _own_statement(facts, node, signed, ShareStatement)
+    if statement.round != facts.index:
+        raise WrongRound(where, expected=f"round {facts.index}", got=f"round {statement.round}")
+    if statement.history != facts.history:
         raise HistoryForked(where, expected="the history of the round", got="another")
-    if (statement.contributors, list(statement.pieces)) != (named, assignment.pieces):
+    named = contributors_digest([NodeId(bank) for bank in contributors])
+    if (statement.contributors, tuple(statement.pieces)) != (named, tuple(pieces)):
         raise BodyMismatch(where, expected="the contributor set and the pieces assigned", got="others")
     # (2)
-    size = bodies_of(training, parse_plan(training.plan_json), row).message_bytes
-    if (statement.digest, statement.size_bytes) != (body.digest, body.size_bytes) or body.size_bytes != size:
-        raise BodyMismatch(where, expected=f"the {size} bytes that were signed", got=f"{body.size_bytes} bytes")
-    # (3)
+    _require_bytes(where, facts, (statement.digest, statement.size_bytes), body)
+
+
+def accept_share(
+    s: Session, facts: RoundFacts, node: str, number: int, *, signed: SignedStatement, body: Body, effects: Effects,
+    now: float,
+) -> None:  # fmt: skip
+    """Takes a decryption share that was checked before.
+
+    Raises:
+        MutationForbidden: the member has sent other bytes for this assignment.
+        TooLate: its pieces were asked of another, or the round is over.
+    """
+    training = lock_training(s, facts.training)
+    where = f"share {number} for {facts.where}"
+    assignment = require_assignment(s, facts.training, node, facts.index, number)
     if assignment.digest is not None:
         if assignment.digest != body.digest:
             raise MutationForbidden(where, expected="the share sent before", got="other bytes")
         return
-    mark_answered(s, member_row(s, training_id, node), now=now)
+    row = s.get_one(Round, (facts.training, facts.index))
     if assignment.state != "open" or row.status is not RoundState.DECRYPTING:
         raise TooLate(where, expected="an assignment that is still open", got=f"state {assignment.state}")
     require_live(training, where)
     assignment.state, assignment.digest, assignment.size_bytes = "answered", body.digest, body.size_bytes
     assignment.inline, assignment.blob, assignment.statement = body.inline, body.blob, signed.model_dump_json()
-    row.bytes_in += body.size_bytes
     s.flush()
     settle(s, training, effects, now=now)
 
 
-def contributions_of(s: Session, row: Round) -> list[Contribution]:
-    """The contributions of the fixed set U, in ascending order of node id."""
-    return list(
-        s.scalars(
-            select(Contribution)
-            .where(
-                Contribution.training == row.training,
-                Contribution.round == row.index,
-                Contribution.node.in_(row.contributors or ()),
-            )
-            .order_by(Contribution.node)
+def contributor_statements(s: Session, row: Round) -> tuple[SignedStatement, ...]:
+    """The signed statements of the fixed contributor set, in ascending order of node id; read once a process."""
+    return _STATEMENTS.get((row.training, row.index), lambda: _read_statements(s, row))
+
+
+_STATEMENTS: LRUCache[tuple[SignedStatement, ...]] = LRUCache(64)
+
+
+def _read_statements(s: Session, row: Round) -> tuple[SignedStatement, ...]:
+    found = s.scalars(
+        select(Contribution.statement)
+        .where(
+            Contribution.training == row.training,
+            Contribution.round == row.index,
+            Contribution.node.in_(row.contributors or ()),
         )
+        .order_by(Contribution.node)
     )
+    return tuple(SignedStatement.model_validate_json(text) for text in found)

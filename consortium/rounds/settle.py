@@ -15,7 +15,7 @@ from consortium.queue.port import TaskName
 from consortium.rounds.assignments import settle_shares
 from consortium.rounds.protection import bodies_of
 from consortium.rounds.tables import Contribution, Round, SumRange
-from consortium.trainings.moves import Scene, members_of, roster_of
+from consortium.trainings.moves import Scene, mark_answered, members_of, roster_of
 from consortium.trainings.tables import TrainingMember
 from protocol.plan import ProtectionLevel
 from protocol.states import RoundEvent, RoundState, TrainingEvent, TrainingState, next_round_state
@@ -26,7 +26,7 @@ def settle_round(scene: Scene) -> None:
     s, training = scene.s, scene.training
     if training.pause == "operator":
         return
-    row = s.get(Round, (training.id, training.round), populate_existing=True)
+    row = s.get(Round, (training.id, training.round))
     if row is None:
         if training.status is TrainingState.RUNNING:
             scene.effects.queue(TaskName.ADVANCE, training.id)
@@ -47,6 +47,9 @@ def _settle_collecting(scene: Scene, row: Round) -> None:
         ).all()
     )
     members = members_of(s, training.id, on_roster=True)
+    for member in members:
+        if member.node in states and (member.misses or member.away_since is not None):
+            mark_answered(s, member, now=now)
     accepted = sorted(node for node, state in states.items() if state == "accepted")
     unchecked = [node for node, state in states.items() if state == "received"]
     waiting = [member for member in members if member.node not in states and member.away_since is None]

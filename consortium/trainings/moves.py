@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, select, update
 from sqlalchemy.orm import Session
 
+from consortium.lru_cache import LRUCache
 from consortium.queue.port import Effects
 from consortium.trainings.errors import TrainingMissing, TrainingMoved
 from consortium.trainings.tables import Training, TrainingEventRow, TrainingMember
@@ -42,23 +42,25 @@ class Scene:
         mark_away(self.s, member, now=self.now, detail=detail, round_index=round_index)
 
 
-@lru_cache(maxsize=64)
-def parse_plan(text: str) -> Plan:
-    """A plan from the JSON in which it is kept; frozen, hence shared."""
-    return Plan.model_validate_json(text)
+# Plans and rosters never change under their digest, and are frozen: they are read and parsed once a process.
+_PLANS: LRUCache[Plan] = LRUCache(64)
+_ROSTERS: LRUCache[Roster] = LRUCache(64)
 
 
-@lru_cache(maxsize=64)
-def parse_roster(text: str) -> Roster:
-    """A roster from the JSON in which it is kept; frozen, hence shared."""
-    return Roster.model_validate_json(text)
+def plan_of(training: Training) -> Plan:
+    """The plan of a training; its text is read from the database only if this process has not seen it."""
+    return _PLANS.get(training.plan_digest, lambda: Plan.model_validate_json(training.plan_json))
 
 
 def roster_of(training: Training) -> Roster:
-    """The roster of a training that has one."""
-    if training.roster_json is None:
+    """The roster of a training that has one.
+
+    Raises:
+        TrainingMoved: it has none yet.
+    """
+    if training.roster_digest is None:
         raise TrainingMoved(training.id, expected="a training with a roster", got=training.state)
-    return parse_roster(training.roster_json)
+    return _ROSTERS.get(training.roster_digest, lambda: Roster.model_validate_json(training.roster_json or ""))
 
 
 def lock_training(s: Session, training: str) -> Training:

@@ -25,7 +25,7 @@ from consortium.trainings.moves import (
     mark_answered,
     members_of,
     move_training,
-    parse_plan,
+    plan_of,
     record_event,
     roster_of,
 )
@@ -354,7 +354,7 @@ def resume_training(s: Session, training_id: str, effects: Effects, *, now: floa
 
 def renew_deadlines(s: Session, training: Training, *, now: float) -> None:
     """Everyone has as long again as the plan gives: after a pause, or when the service itself was away."""
-    plan = parse_plan(training.plan_json)
+    plan = plan_of(training)
     phase = {
         TrainingState.INVITING: plan.deadlines.invitation_s,
         TrainingState.KEY_CEREMONY: plan.deadlines.ceremony_s,

@@ -15,7 +15,7 @@ from consortium.rounds.settle import settle_round
 from consortium.trainings.moves import (
     Scene,
     members_of,
-    parse_plan,
+    plan_of,
     roster_of,
 )
 from consortium.trainings.tables import CeremonyStep, Training, TrainingMember
@@ -37,7 +37,7 @@ def settle(s: Session, training: Training, effects: Effects, *, now: float) -> N
         effects: what must follow once the transaction is committed.
         now: seconds since the epoch.
     """
-    scene = Scene(s, training, parse_plan(training.plan_json), effects, now)
+    scene = Scene(s, training, plan_of(training), effects, now)
     match training.status:
         case TrainingState.INVITING:
             _settle_invitation(scene)
