@@ -24,7 +24,7 @@ _CURVE_POINTS = 200
 def score_cells(margins: NDArray[np.float64]) -> NDArray[np.int64]:
     """The cell of each score, from its log-odds; ascending with the score."""
     cells = np.floor((np.asarray(margins, dtype=np.float64) + REACH) * CELLS_A_UNIT) + 1
-    return np.clip(cells, 0, SCORE_CELLS - 1).astype(np.int64)
+    return np.asarray(np.clip(cells, 0, SCORE_CELLS - 1), dtype=np.int64)
 
 
 def score_histogram(margins: NDArray[np.float64], y: NDArray[np.uint8]) -> NDArray[np.int64]:

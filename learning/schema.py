@@ -72,7 +72,7 @@ class CategoricalFeature(_Frozen):
 
 
 class TimeFeature(_Frozen):
-    """A part of a timestamp column: hour of the day (with minutes), day of the week (Monday is 0), or night (0 to 6)."""
+    """A part of a timestamp column: hour of the day (with minutes), weekday (Monday is 0), weekend, night (0 to 6)."""
 
     kind: Literal["time"] = "time"
     name: ColumnName
@@ -118,6 +118,9 @@ class Split(_Frozen):
     def by_time(self) -> bool:
         """Whether the split is by time."""
         return self.validation_from is not None or self.test_from is not None
+
+
+_NO_SPLIT = Split()
 
 
 class FeatureSchema(_Frozen):
@@ -286,7 +289,7 @@ def _numbers(column: pd.Series, name: str) -> NDArray[np.float32]:
 
 def _boolean(column: pd.Series, name: str) -> NDArray[np.float32]:
     if pd.api.types.is_object_dtype(column):
-        column = column.map({True: 1.0, False: 0.0, 1: 1.0, 0: 0.0}, na_action="ignore").where(column.notna())
+        column = column.map({True: 1.0, False: 0.0}, na_action="ignore").where(column.notna())  # 1 == True
         if pd.api.types.is_object_dtype(column):
             raise DataRejected(name, expected="True, False or missing values", got="others")
     values = _numbers(column, name)
@@ -336,7 +339,7 @@ def _time_part(times: pd.Series, part: str) -> NDArray[np.float32]:
     values = {
         "hour": hour, "weekday": times.dt.weekday, "weekend": times.dt.weekday >= 5, "night": hour < 6,
     }[part]  # fmt: skip
-    return values.to_numpy(dtype=np.float32)
+    return np.asarray(values, dtype=np.float32)
 
 
 def _label(frame: pd.DataFrame, name: str) -> NDArray[np.uint8]:
@@ -387,7 +390,7 @@ def infer_schema(
     label: str,
     exclude: tuple[str, ...] = (),
     time: str | None = None,
-    split: Split | None = None,
+    split: Split = _NO_SPLIT,
 ) -> FeatureSchema:
     """A schema from a table: numbers are numeric, few distinct texts categorical; ids and times are left out.
 
@@ -412,4 +415,4 @@ def infer_schema(
                 features.append(CategoricalFeature(name=name, levels=tuple(levels)))
     if not features:
         raise DataRejected(label, expected="at least one usable feature beside the label", got="none")
-    return FeatureSchema(features=tuple(features), label=label, time=time, split=split or Split())
+    return FeatureSchema(features=tuple(features), label=label, time=time, split=split)

@@ -2,9 +2,9 @@
 matters.
 
 The grid is the order of float32 itself: the bits of a number, turned so that they sort as integers (Terdiman's trick),
-are cut to the sign, the exponent and two bits of the mantissa: a symmetric-log grid with four cells an octave that needs
-no bounds. The second sum counts the cells that hold much, cut into equal parts of that integer order; bin edges are
-exact float32 numbers. Categories and booleans need no sketch.
+are cut to the sign, the exponent and two bits of the mantissa: a symmetric-log grid with four cells an octave, which
+needs no bounds. The second sum counts the cells that hold much, cut into equal parts of that integer order; bin edges
+are exact float32 numbers. Categories and booleans need no sketch.
 """
 
 from __future__ import annotations

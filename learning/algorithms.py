@@ -1,0 +1,29 @@
+"""From a plan's settings to its algorithm."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from learning.entities import EntityTableSettings
+from learning.entity_tables import EntityTables
+from learning.gbdt import GradientBoosting
+from learning.gbdt_settings import GbdtSettings
+from learning.logistic import LogisticRegression
+from learning.logistic_settings import LogisticSettings
+from learning.query import Algorithm
+
+#: What a plan's `learning` may be; `kind` says which.
+LearningSettings = Annotated[GbdtSettings | LogisticSettings | EntityTableSettings, Field(discriminator="kind")]
+
+
+def build(settings: GbdtSettings | LogisticSettings | EntityTableSettings) -> Algorithm[Any, Any, Any]:
+    """The algorithm of these settings."""
+    match settings:
+        case GbdtSettings():
+            return GradientBoosting(settings)
+        case LogisticSettings():
+            return LogisticRegression(settings)
+        case EntityTableSettings():
+            return EntityTables(settings)

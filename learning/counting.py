@@ -1,0 +1,89 @@
+"""The first sum of every model: how many rows and frauds there are, with which weight, in which part."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learning.errors import AggregateImplausible
+from learning.schema import Dataset, Part
+
+#: Rows by part and label, then the training rows' weight by label.
+COUNT_VALUES = 2 * len(Part) + 2
+SUM_BITS = 44
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What all banks have together.
+
+    Attributes:
+        rows: by part, then by label: ((rest, frauds), …).
+        weight: of the training rows, by label.
+    """
+
+    rows: tuple[tuple[int, int], ...]
+    weight: tuple[float, float]
+
+    @classmethod
+    def of(cls, data: Dataset, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+        """One bank's part of the sum, float64 of shape (COUNT_VALUES,).
+
+        Args:
+            data: the bank's rows.
+            weight: float64, shape (n,), class weights included.
+        """
+        counts = [int(((data.part == part) & (data.y == label)).sum()) for part in Part for label in (0, 1)]
+        train = data.part == Part.TRAIN
+        weights = [float(weight[train & (data.y == label)].sum()) for label in (0, 1)]
+        return np.array([*counts, *weights], dtype=np.float64)
+
+    @classmethod
+    def read(cls, name: str, values: NDArray[np.float64]) -> Counts:
+        """The sum.
+
+        Raises:
+            AggregateImplausible: negative counts, or training rows of one class only.
+        """
+        if (values < 0).any():
+            raise AggregateImplausible(name, expected="counts of at least 0", got="a negative one")
+        rows = tuple((int(values[2 * part]), int(values[2 * part + 1])) for part in Part)
+        if not rows[Part.TRAIN][0] or not rows[Part.TRAIN][1]:
+            frauds = rows[Part.TRAIN][1]
+            raise AggregateImplausible(
+                name, expected="training rows of both classes over all banks",
+                got=f"{sum(rows[Part.TRAIN])} rows, {frauds} of them frauds",
+            )  # fmt: skip
+        return cls(rows, (float(values[-2]), float(values[-1])))
+
+    @property
+    def total_rows(self) -> int:
+        """Rows of all parts."""
+        return sum(sum(labels) for labels in self.rows)
+
+    @property
+    def rate(self) -> float:
+        """The training rows' weighted fraud rate."""
+        return self.weight[1] / (self.weight[0] + self.weight[1])
+
+    @property
+    def bound(self) -> float:
+        """A power of two above every weight and count."""
+        return float(2 ** math.ceil(math.log2(max(self.total_rows, self.weight[0] + self.weight[1]) + 1)))
+
+    def volumes(self) -> dict[str, Any]:
+        """For the model and its card."""
+        return {
+            f"{part.name.lower()}_{what}": value
+            for part in Part
+            for what, value in (("rows", sum(self.rows[part])), ("frauds", self.rows[part][1]))
+        }
+
+
+def resolution_of(bound: float) -> float:
+    """The finest power of two with which a sum of this bound takes at most `SUM_BITS` bits."""
+    return float(2.0 ** (math.ceil(math.log2(bound)) - SUM_BITS))
