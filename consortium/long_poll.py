@@ -17,9 +17,22 @@ from protocol.states import TrainingState
 _ENDED = [state.value for state in TrainingState if state.ended]
 
 
-def await_work(runtime: Runtime, node: str, wait_s: float) -> Work:
-    """Everything that a node owes, once there is anything, or nothing after `wait_s` seconds."""
+#: After an answer a node owes nothing until it is woken; if it does after all, it learns so after so many seconds.
+SETTLE_S = 0.5
+
+
+def await_work(runtime: Runtime, node: str, wait_s: float, ticket: int | None = None) -> Work:
+    """Everything that a node owes, once there is anything, or nothing after `wait_s` seconds.
+
+    Args:
+        runtime: this process' parts.
+        node: its id.
+        wait_s: longest wait.
+        ticket: taken before the answer that the node has just given: it saves a look that would find nothing.
+    """
     until = time.monotonic() + wait_s
+    if ticket is not None:
+        runtime.notifier.wait(node, ticket, min(wait_s, SETTLE_S))
     while True:
         ticket = runtime.notifier.ticket(node)
         with runtime.db.reading("work.owed") as s:
@@ -30,9 +43,9 @@ def await_work(runtime: Runtime, node: str, wait_s: float) -> Work:
         runtime.notifier.wait(node, ticket, min(left, runtime.notifier.patience_s))
 
 
-def accepted(runtime: Runtime, node: str, wait_s: float | None) -> Accepted:
+def accepted(runtime: Runtime, node: str, wait_s: float | None, ticket: int | None = None) -> Accepted:
     """The answer to a `PUT`, with the next work if the node asked to wait for it."""
-    return Accepted() if wait_s is None else Accepted(work=await_work(runtime, node, wait_s))
+    return Accepted() if wait_s is None else Accepted(work=await_work(runtime, node, wait_s, ticket))
 
 
 def note_presence(runtime: Runtime, node: str) -> None:

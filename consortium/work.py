@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, undefer
 
 import crypto
@@ -30,6 +30,35 @@ from protocol.messages import (
 from protocol.statements import SignedStatement
 from protocol.states import RoundState, TrainingState
 
+# Built once: to build a statement costs about as much as to run it.
+_STANDING = (
+    select(TrainingMember, Training, Round)
+    .join(Training, Training.id == TrainingMember.training)
+    .outerjoin(Round, (Round.training == Training.id) & (Round.index == Training.round))
+    .where(
+        TrainingMember.node == bindparam("node"),
+        TrainingMember.farewell_at.is_(None),
+        TrainingMember.answer != "refused",
+    )
+    .order_by(Training.created_at, Training.id)
+)
+_CONTRIBUTED = select(Contribution.node).where(
+    Contribution.training == bindparam("training"),
+    Contribution.round == bindparam("round"),
+    Contribution.node == bindparam("node"),
+)
+_ASKED = (
+    select(Assignment)
+    .where(
+        Assignment.node == bindparam("node"),
+        Assignment.state == "open",
+        Assignment.training == bindparam("training"),
+        Assignment.round == bindparam("round"),
+    )
+    .order_by(Assignment.number)
+    .limit(1)
+)
+
 
 def work_of(s: Session, node: str, *, now: float) -> tuple[WorkItem, ...]:
     """Everything that a node owes now, one item a training at most.
@@ -39,13 +68,7 @@ def work_of(s: Session, node: str, *, now: float) -> tuple[WorkItem, ...]:
         node: its id.
         now: seconds since the epoch.
     """
-    rows = s.execute(
-        select(TrainingMember, Training, Round)
-        .join(Training, Training.id == TrainingMember.training)
-        .outerjoin(Round, (Round.training == Training.id) & (Round.index == Training.round))
-        .where(TrainingMember.node == node, TrainingMember.farewell_at.is_(None), TrainingMember.answer != "refused")
-        .order_by(Training.created_at, Training.id)
-    )
+    rows = s.execute(_STANDING, {"node": node}).all()
     items = (_owed(s, member, training, row, now) for member, training, row in rows)
     return tuple(item for item in items if item is not None)
 
@@ -97,10 +120,7 @@ def _owed_in_round(
     if row is None:
         return None
     if row.status is RoundState.COLLECTING:
-        sent = select(Contribution.node).where(
-            Contribution.training == training.id, Contribution.round == row.index, Contribution.node == member.node
-        )
-        if s.scalar(sent) is not None:
+        if s.scalar(_CONTRIBUTED, {"training": training.id, "round": row.index, "node": member.node}) is not None:
             return None
         return ContributeWork(
             training=training.id,
@@ -137,17 +157,7 @@ def _owed_to_open(
                 applied=applied_round(s, training.id, training.round - 1),
             )
         votes = tuple(SignedStatement.model_validate_json(vote.statement) for vote in rows)
-    assignment = s.scalar(
-        select(Assignment)
-        .where(
-            Assignment.node == member.node,
-            Assignment.state == "open",
-            Assignment.training == training.id,
-            Assignment.round == row.index,
-        )
-        .order_by(Assignment.number)
-        .limit(1)
-    )
+    assignment = s.scalar(_ASKED, {"training": training.id, "round": row.index, "node": member.node})
     if assignment is None:
         return None
     return ShareWork(

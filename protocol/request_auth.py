@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import uuid
 
 import jwt
@@ -71,7 +72,12 @@ def read_issuer(token: str) -> str:
     Raises:
         jwt.InvalidTokenError: not a token at all.
     """
-    issuer = jwt.decode(token, options={"verify_signature": False}).get("iss")
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        issuer = claims["iss"]
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise jwt.InvalidTokenError("not a token that names its issuer") from error
     if not isinstance(issuer, str):
         raise jwt.InvalidTokenError("the token names no issuer")
     return issuer

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 import crypto
@@ -45,13 +45,7 @@ def settle_shares(scene: Scene, row: Round) -> SharesOutcome:
         short = _settle_votes(scene, row, members)
         if short is not None:
             return short
-    assignments = list(
-        s.scalars(
-            select(Assignment)
-            .where(Assignment.training == row.training, Assignment.round == row.index)
-            .order_by(Assignment.number)
-        )
-    )
+    assignments = _assignments_of(s, row)
     for assignment in assignments:
         if assignment.state == "open" and now >= assignment.deadline_at:
             assignment.state = "cancelled"
@@ -61,6 +55,17 @@ def settle_shares(scene: Scene, row: Round) -> SharesOutcome:
     if missing:
         return _assign(scene, row, members, assignments, missing)
     return SharesOutcome(covered=not held["open"])
+
+
+_ASSIGNMENTS = (
+    select(Assignment)
+    .where(Assignment.training == bindparam("training"), Assignment.round == bindparam("round"))
+    .order_by(Assignment.number)
+)
+
+
+def _assignments_of(s: Session, row: Round) -> list[Assignment]:
+    return list(s.scalars(_ASSIGNMENTS, {"training": row.training, "round": row.index}))
 
 
 def _pieces(assignments: list[Assignment], state: str) -> set[int]:
@@ -141,13 +146,7 @@ def set_aside_next(s: Session, row: Round) -> bool:
     Returns:
         False when everybody has been under suspicion: the fault lies elsewhere.
     """
-    assignments = list(
-        s.scalars(
-            select(Assignment)
-            .where(Assignment.training == row.training, Assignment.round == row.index)
-            .order_by(Assignment.number)
-        )
-    )
+    assignments = _assignments_of(s, row)
     first = [assignment.node for assignment in assignments if assignment.state in {"answered", "set_aside"}]
     suspects = list(dict.fromkeys(first))
     if row.failures >= len(suspects):

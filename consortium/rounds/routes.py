@@ -43,12 +43,13 @@ def put_contribution(call: Call) -> Accepted:
     check_contribution_statement(facts, call.node, statement, body)
     if body.inline is not None:  # a small one is checked at once, a large one by a worker
         facts.bodies.check_contribution(call.node, body.inline)
+    ticket = call.runtime.notifier.ticket(call.node)
     with call.runtime.act("rounds.accept_contribution") as (s, effects, now):
         accept_contribution(
             s, facts, call.node, signed=statement, body=body, validated=body.inline is not None, effects=effects,
             now=now,
         )  # fmt: skip
-    return accepted(call.runtime, call.node, call.query.wait)
+    return accepted(call.runtime, call.node, call.query.wait, ticket)
 
 
 def _signed_upload(call: Call) -> tuple[Body, SignedStatement]:
@@ -86,9 +87,10 @@ def put_share(call: Call) -> Accepted:
         contributors = fixed_contributors(s, facts)
     check_share_statement(facts, call.node, contributors, pieces, signed=statement, body=body)
     _check_share(call, facts.bodies, contributors, pieces, body)
+    ticket = call.runtime.notifier.ticket(call.node)
     with call.runtime.act("rounds.accept_share") as (s, effects, now):
         accept_share(s, facts, call.node, number, signed=statement, body=body, effects=effects, now=now)
-    return accepted(call.runtime, call.node, call.query.wait)
+    return accepted(call.runtime, call.node, call.query.wait, ticket)
 
 
 def _check_share(call: Call, bodies: RoundBodies, contributors: Sequence[str], pieces: list[int], body: Body) -> None:

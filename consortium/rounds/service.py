@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from consortium.lru_cache import LRUCache
@@ -66,6 +66,13 @@ def verified(s: Session, training: str, node: str, signed: SignedStatement, kind
     return statement
 
 
+_SENT = select(Contribution.digest).where(
+    Contribution.training == bindparam("training"),
+    Contribution.round == bindparam("round"),
+    Contribution.node == bindparam("node"),
+)
+
+
 def accept_contribution(
     s: Session, facts: RoundFacts, node: str, *, signed: SignedStatement, body: Body, validated: bool,
     effects: Effects, now: float,
@@ -89,11 +96,7 @@ def accept_contribution(
     training = lock_training(s, facts.training)
     where = f"contribution to {facts.where}"
     key = (facts.training, facts.index, node)
-    before = s.scalar(
-        select(Contribution.digest).where(
-            Contribution.training == facts.training, Contribution.round == facts.index, Contribution.node == node
-        )
-    )
+    before = s.scalar(_SENT, {"training": facts.training, "round": facts.index, "node": node})
     if before is not None:
         if before != body.digest:
             raise MutationForbidden(where, expected="the contribution sent before", got="other bytes")

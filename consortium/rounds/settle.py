@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import CursorResult, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from consortium.queue.port import TaskName
@@ -19,6 +19,10 @@ from consortium.trainings.moves import Scene, mark_answered, members_of, roster_
 from consortium.trainings.tables import TrainingMember
 from protocol.plan import ProtectionLevel
 from protocol.states import RoundEvent, RoundState, TrainingEvent, TrainingState, next_round_state
+
+_STATES = select(Contribution.node, Contribution.state).where(
+    Contribution.training == bindparam("training"), Contribution.round == bindparam("round")
+)
 
 
 def settle_round(scene: Scene) -> None:
@@ -39,13 +43,8 @@ def settle_round(scene: Scene) -> None:
 
 def _settle_collecting(scene: Scene, row: Round) -> None:
     s, training, plan, now = scene.s, scene.training, scene.plan, scene.now
-    states: dict[str, str] = dict(
-        s.execute(
-            select(Contribution.node, Contribution.state).where(
-                Contribution.training == row.training, Contribution.round == row.index
-            )
-        ).all()
-    )
+    found = s.execute(_STATES, {"training": row.training, "round": row.index}).all()
+    states: dict[str, str] = {item.node: item.state for item in found}
     members = members_of(s, training.id, on_roster=True)
     for member in members:
         if member.node in states and (member.misses or member.away_since is not None):

@@ -109,7 +109,7 @@ class Assignment(Base):
     pieces: Mapped[list[int]] = mapped_column(JSON)
     state: Mapped[str] = mapped_column(String(10))
     deadline_at: Mapped[float]
-    statement: Mapped[str | None] = mapped_column(Text)
+    statement: Mapped[str | None] = mapped_column(Text, deferred=True)
     digest: Mapped[str | None] = mapped_column(String(64))
     size_bytes: Mapped[int | None]
     inline: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import CursorResult, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from consortium.lru_cache import LRUCache
@@ -63,15 +63,24 @@ def roster_of(training: Training) -> Roster:
     return _ROSTERS.get(training.roster_digest, lambda: Roster.model_validate_json(training.roster_json or ""))
 
 
+# Built once: to build a statement costs about as much as to run it.
+_LOCK = (
+    select(Training)
+    .where(Training.id == bindparam("training"))
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
+_MEMBERS = select(TrainingMember).where(TrainingMember.training == bindparam("training")).order_by(TrainingMember.node)
+_ON_ROSTER = _MEMBERS.where(TrainingMember.on_roster)
+
+
 def lock_training(s: Session, training: str) -> Training:
     """The training, locked against every other step until the transaction ends.
 
     Raises:
         TrainingMissing: there is none with this id.
     """
-    row = s.scalar(
-        select(Training).where(Training.id == training).with_for_update().execution_options(populate_existing=True)
-    )
+    row = s.scalar(_LOCK, {"training": training})
     if row is None:
         raise TrainingMissing(training)
     return row
@@ -79,10 +88,7 @@ def lock_training(s: Session, training: str) -> Training:
 
 def members_of(s: Session, training: str, *, on_roster: bool = False) -> list[TrainingMember]:
     """The invited banks in ascending order of node id; only those on the roster if asked."""
-    query = select(TrainingMember).where(TrainingMember.training == training).order_by(TrainingMember.node)
-    if on_roster:
-        query = query.where(TrainingMember.on_roster)
-    return list(s.scalars(query))
+    return list(s.scalars(_ON_ROSTER if on_roster else _MEMBERS, {"training": training}))
 
 
 def record_event(
