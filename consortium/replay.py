@@ -7,7 +7,6 @@ for bit.
 
 from __future__ import annotations
 
-import importlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -117,12 +116,13 @@ class LearningStates:
 
 
 def build_algorithm(learning: Mapping[str, Any]) -> AnyAlgorithm:
-    """The algorithm of a plan's `learning` settings (imported on first use: the server never needs it)."""
-    if learning.get("kind") == "entity_tables":
-        from learning.entities import EntityTableSettings  # noqa: PLC0415
-        from learning.entity_tables import EntityTables  # noqa: PLC0415
+    """The algorithm of a plan's `learning` settings.
 
-        return EntityTables(EntityTableSettings.model_validate(dict(learning)))
-    algorithms = importlib.import_module("learning.algorithms")
-    algorithm: AnyAlgorithm = algorithms.build(TypeAdapter(algorithms.LearningSettings).validate_python(dict(learning)))
-    return algorithm
+    Raises:
+        ValueError: the settings are none of any algorithm (pydantic's sentence names the field).
+    """
+    # Imported on first use: the server, where it has no workers inside, hardly ever needs it.
+    from learning.algorithms import LearningSettings, build  # noqa: PLC0415
+
+    settings: Any = TypeAdapter(LearningSettings).validate_python(dict(learning))
+    return build(settings)

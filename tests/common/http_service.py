@@ -53,18 +53,24 @@ class HttpTransport:
         self.node, self.key = node, key
         self.requests = 0
 
-    def _send(self, method: str, path: str, body: bytes, headers: dict[str, str], wait: float | None) -> bytes:
+    def send_once(
+        self, method: str, path: str, body: bytes, headers: dict[str, str], wait: float | None
+    ) -> httpx.Response:
+        """One signed request."""
         target = f"/v1/{path}" + (f"?{urlencode({'wait': wait})}" if wait is not None else "")
         token = sign_request(
             self.key, node=self.node, method=method, target=target, sha256=hashlib.sha256(body).digest(),
             now_s=time.time(),
         )  # fmt: skip
         self.requests += 1
-        answer = self.client.request(
+        return self.client.request(
             method, target, content=body, headers={**headers, "Authorization": f"Bearer {token}"}
         )
+
+    def _send(self, method: str, path: str, body: bytes, headers: dict[str, str], wait: float | None) -> bytes:
+        answer = self.send_once(method, path, body, headers, wait)
         if answer.status_code >= 400:
-            raise AssertionError(f"{method} {target}: {answer.text}")
+            raise AssertionError(f"{method} {path}: {answer.text}")
         return answer.content
 
     def work(self, wait: float = 0.0) -> Work:

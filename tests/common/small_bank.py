@@ -90,6 +90,9 @@ class SmallBank:
         self.model: Any = None
         self.answered: list[str] = []
         self.spoil_shares = False
+        # What was sent is sent again unchanged when an answer was lost.
+        self._dealt: dict[int, tuple[dict[str, bytes], SignedStatement]] = {}
+        self._contributed: dict[int, tuple[SignedStatement, bytes]] = {}
 
     @property
     def signing_key(self) -> str:
@@ -160,6 +163,15 @@ class SmallBank:
         )
 
     def _deal(self, item: DealWork, path: str, wait: float | None) -> Accepted:
+        ceremony = f"{path}/ceremony/{item.roster.attempt}"
+        if item.roster.attempt not in self._dealt:
+            self._dealt[item.roster.attempt] = self._make_deal(item)
+        sealed, statement = self._dealt[item.roster.attempt]
+        for node, message in sealed.items():
+            self.transport.put_bytes(f"{ceremony}/sealed/{node}", message, None)
+        return self.transport.put_json(f"{ceremony}/deal", statement, wait=wait)
+
+    def _make_deal(self, item: DealWork) -> tuple[dict[str, bytes], SignedStatement]:
         self.roster = item.roster
         self.encrypted = item.plan.protection.level is ProtectionLevel.CKKS
         commitments, sealed = b"", {}
@@ -174,9 +186,6 @@ class SmallBank:
             dealt = deal(self.ceremony, uuid_bytes(self.node), self.secret, keys)
             commitments = dealt.commitments
             sealed = {node: join_sealed(dealt.sealed[uuid_bytes(node)], b"") for node in item.roster.committee}
-        ceremony = f"{path}/ceremony/{item.roster.attempt}"
-        for node, message in sealed.items():
-            self.transport.put_bytes(f"{ceremony}/sealed/{node}", message, None)
         statement = Deal(
             training=item.training,
             attempt=item.roster.attempt,
@@ -185,7 +194,7 @@ class SmallBank:
             commitments=base64.b64encode(commitments).decode(),
             sealed={node: sha256_hex(message) for node, message in sealed.items()},
         )
-        return self.transport.put_json(f"{ceremony}/deal", self.sign(statement), wait=wait)
+        return sealed, self.sign(statement)
 
     def _receive(self, item: ReceiveWork, path: str, wait: float | None) -> Accepted:
         ceremony = f"{path}/ceremony/{item.attempt}"
@@ -257,7 +266,9 @@ class SmallBank:
 
     def _contribute(self, item: ContributeWork, path: str, wait: float | None) -> Accepted:
         self._catch_up(item.applied, path)
-        statement, data = self.contribution(item)
+        if item.round not in self._contributed:
+            self._contributed = {item.round: self.contribution(item)}
+        statement, data = self._contributed[item.round]
         return self.transport.put_bytes(f"{path}/rounds/{item.round}/contribution", data, statement, wait=wait)
 
     def _share(self, item: ShareWork, path: str, wait: float | None) -> Accepted:
