@@ -75,6 +75,13 @@ class KeysLost(Refused):
     """The training's keys are not on this node: destroyed, or made on another home folder."""
 
 
+class Halted(Refused):
+    """This bank goes no further in the training than to its end."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("training", expected="its end", got="work after this bank has halted", advice=reason)
+
+
 class StaleWork(Refused):
     """The service asked for something that is over; nothing is wrong, the node asks again."""
 

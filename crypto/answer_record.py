@@ -87,6 +87,11 @@ class AnswerRecord:
             os.close(self._descriptor)
             self._descriptor = -1
 
+    @property
+    def has_answers(self) -> bool:
+        """Whether anything was ever recorded."""
+        return bool(self._contributions or self._contributors)
+
     def contribution(self, round_index: int) -> bytes | None:
         """The digest of the contribution made to a round, 32 bytes."""
         return self._contributions.get(round_index)

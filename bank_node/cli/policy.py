@@ -1,0 +1,51 @@
+"""`bank-node policy`."""
+
+from __future__ import annotations
+
+import click
+
+from bank_node.cli.common import command_errors, home_option, json_option, show_json
+from bank_node.home import Home
+
+
+@click.group()
+def policy() -> None:
+    """The bank's own rules, which no service can override."""
+
+
+@policy.command()
+@home_option
+@json_option
+@command_errors
+def show(home: Home, as_json: bool) -> None:
+    r"""Show the policy in force, defaults included.
+
+    \b
+    Example:
+      bank-node policy show
+    """
+    from bank_node.policy_file import load_policy  # noqa: PLC0415  # `--help` answers without it
+
+    settings = load_policy(home).settings.model_dump(mode="json")
+    if as_json:
+        show_json(settings)
+        return
+    click.echo(f"# {home.policy}")
+    for name, value in settings.items():
+        click.echo(f"{name} = {value}")
+
+
+@policy.command()
+@home_option
+@command_errors
+def check(home: Home) -> None:
+    r"""Check policy.toml after an edit; every wrong field is named.
+
+    \b
+    Example:
+      bank-node policy check && systemctl restart bank-node
+    """
+    from bank_node.policy_file import load_policy  # noqa: PLC0415  # `--help` answers without it
+
+    load_policy(home)
+    click.echo(f"{home.policy}: good; a running node takes it up when it is restarted")

@@ -1,0 +1,57 @@
+"""`bank-node status`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import click
+
+from bank_node.cli.common import command_errors, home_option, json_option, show_json
+from bank_node.exit_codes import ExitCode
+from bank_node.home import Home
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid > 0
+
+
+@click.command()
+@home_option
+@json_option
+@command_errors
+def status(home: Home, as_json: bool) -> None:
+    r"""Say what the agent did last, and whether it runs. Exits with 1 if it does not run.
+
+    \b
+    Example:
+      bank-node status --json
+    """
+    from bank_node.identity import read_record  # noqa: PLC0415  # `--help` answers without it
+    from bank_node.status import read_status  # noqa: PLC0415
+
+    record, found = read_record(home), read_status(home.status)
+    running = found is not None and not found.stopped and _alive(found.pid)
+    if as_json:
+        show_json(
+            {"node": record.node, "name": record.name, "consortium": record.consortium, "running": running}
+            | ({} if found is None else {"status": found.model_dump()})
+        )
+    else:
+        click.echo(f"{record.name} at {record.consortium!r}: {'running' if running else 'not running'}")
+        if found is not None and found.last_contact_at_s is not None:
+            click.echo(f"last heard of the service {time.time() - found.last_contact_at_s:.0f} s ago")
+        for training, seen in ({} if found is None else found.trainings).items():
+            open_text = "  WITHOUT ENCRYPTION" if seen.protection == "none" else ""
+            click.echo(f"  {seen.plan or training}: {seen.state}, {seen.rounds} rounds{open_text}")
+            if seen.complaint:
+                click.echo(f"    {seen.complaint}")
+    if not running:
+        sys.exit(ExitCode.FAILED)

@@ -1,0 +1,75 @@
+"""Opens an enrolled node: everything that its agent works with."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bank_node.bank_data import BankData
+from bank_node.client import ServiceClient, make_http
+from bank_node.durable import Disk, sweep_temporaries
+from bank_node.home import Home
+from bank_node.identity import read_identity
+from bank_node.ledger import BankLedger
+from bank_node.node import Node
+from bank_node.policy_file import load_policy
+from bank_node.registry import Registry
+from bank_node.settings import NodeSettings, load_settings
+from bank_node.status import NodeStatus, StatusBoard
+from bank_node.usage import DailyUsage
+from bank_node.vault import Vault
+
+
+@contextmanager
+def open_node(
+    home: Home, *, stop: threading.Event | None = None, give_up_after_s: float | None = None, disk: Disk | None = None,
+    settings: NodeSettings | None = None,
+) -> Iterator[Node]:  # fmt: skip
+    """Opens the node of a home folder.
+
+    Args:
+        home: where it lies.
+        stop: ends every wait when it is set.
+        give_up_after_s: seconds of failures after which a request fails; None never gives up.
+        disk: how files are changed; a test's crashes.
+        settings: instead of the home folder's.
+
+    Raises:
+        NodeError: not enrolled, locked, or wrongly set.
+    """
+    disk = disk or Disk()
+    settings = settings or load_settings(home)
+    policy = load_policy(home)
+    vault = Vault.open(home, settings)
+    identity = read_identity(home, vault)
+    home.trainings.mkdir(mode=0o700, exist_ok=True)
+    sweep_temporaries(home.folder)
+    registry = Registry(home.models, disk)
+    http = make_http(
+        settings.url, long_poll_s=settings.long_poll_s, connect_timeout_s=settings.connect_timeout_s,
+        ca_file=settings.ca_file, certificate=settings.client_certificate,
+    )  # fmt: skip
+    status = NodeStatus(
+        node=identity.node, name=identity.name, url=settings.url, pid=os.getpid(), started_at_s=time.time()
+    )
+    with http:
+        yield Node(
+            home=home,
+            disk=disk,
+            identity=identity,
+            vault=vault,
+            policy=policy,
+            client=ServiceClient(
+                http, node=identity.node, key=identity.signing_key, stop=stop, give_up_after_s=give_up_after_s
+            ),
+            data=BankData(home.folder, settings.datasets, registry, vault.unseal),
+            registry=registry,
+            usage=DailyUsage(home.usage, disk, time.time),
+            ledger=BankLedger(home.ledger, disk, policy.settings),
+            board=StatusBoard(home.status, disk, status),
+            threads=settings.threads,
+            clock=time.time,
+        )
