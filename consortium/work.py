@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import NamedTuple
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, undefer
@@ -32,20 +33,21 @@ from protocol.states import RoundState, TrainingState
 
 # Built once: to build a statement costs about as much as to run it.
 _STANDING = (
-    select(TrainingMember, Training, Round)
+    select(TrainingMember, Training, Round, Contribution.node)
     .join(Training, Training.id == TrainingMember.training)
     .outerjoin(Round, (Round.training == Training.id) & (Round.index == Training.round))
+    .outerjoin(
+        Contribution,
+        (Contribution.training == Training.id)
+        & (Contribution.round == Training.round)
+        & (Contribution.node == TrainingMember.node),
+    )
     .where(
         TrainingMember.node == bindparam("node"),
         TrainingMember.farewell_at.is_(None),
         TrainingMember.answer != "refused",
     )
     .order_by(Training.created_at, Training.id)
-)
-_CONTRIBUTED = select(Contribution.node).where(
-    Contribution.training == bindparam("training"),
-    Contribution.round == bindparam("round"),
-    Contribution.node == bindparam("node"),
 )
 _ASKED = (
     select(Assignment)
@@ -69,13 +71,21 @@ def work_of(s: Session, node: str, *, now: float) -> tuple[WorkItem, ...]:
         now: seconds since the epoch.
     """
     rows = s.execute(_STANDING, {"node": node}).all()
-    items = (_owed(s, member, training, row, now) for member, training, row in rows)
+    items = (_owed(s, _Standing(*row), now) for row in rows)
     return tuple(item for item in items if item is not None)
 
 
-def _owed(  # noqa: PLR0911  # one return a state
-    s: Session, member: TrainingMember, training: Training, row: Round | None, now: float
-) -> WorkItem | None:
+class _Standing(NamedTuple):
+    """A node in a training: its row, the training, the round that is open or next, and whether it has contributed."""
+
+    member: TrainingMember
+    training: Training
+    row: Round | None
+    contributed: str | None
+
+
+def _owed(s: Session, standing: _Standing, now: float) -> WorkItem | None:  # noqa: PLR0911  # one return a state
+    member, training = standing.member, standing.training
     state = training.status
     if state.ended:
         if member.answer != "accepted":
@@ -91,9 +101,9 @@ def _owed(  # noqa: PLR0911  # one return a state
         case TrainingState.KEY_CEREMONY:
             return _owed_in_ceremony(s, member, training)
         case TrainingState.RUNNING:
-            return _owed_in_round(s, member, training, row, now)
+            return _owed_in_round(s, standing, now)
         case TrainingState.PAUSED if training.pause == "quorum":
-            return _owed_in_round(s, member, training, row, now)
+            return _owed_in_round(s, standing, now)
         case TrainingState.EVALUATING if member.model_digest is None:
             return ConfirmWork(
                 training=training.id, rounds=training.round, applied=applied_round(s, training.id, training.round - 1)
@@ -114,13 +124,12 @@ def _owed_in_ceremony(s: Session, member: TrainingMember, training: Training) ->
     return ReceiveWork(training=training.id, attempt=training.attempt, deals=tuple(deals))
 
 
-def _owed_in_round(
-    s: Session, member: TrainingMember, training: Training, row: Round | None, now: float
-) -> WorkItem | None:
+def _owed_in_round(s: Session, standing: _Standing, now: float) -> WorkItem | None:
+    member, training, row = standing.member, standing.training, standing.row
     if row is None:
         return None
     if row.status is RoundState.COLLECTING:
-        if s.scalar(_CONTRIBUTED, {"training": training.id, "round": row.index, "node": member.node}) is not None:
+        if standing.contributed is not None:
             return None
         return ContributeWork(
             training=training.id,

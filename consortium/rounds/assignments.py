@@ -40,21 +40,26 @@ def settle_shares(scene: Scene, row: Round) -> SharesOutcome:
     """Gathers votes first (with agreement), then assigns every piece that nobody covers or is asked for."""
     s, now = scene.s, scene.now
     roster = roster_of(scene.training)
-    members = {member.node: member for member in members_of(s, scene.training.id) if member.node in roster.committee}
     if scene.plan.protection.agreement:
-        short = _settle_votes(scene, row, members)
+        short = _settle_votes(scene, row, _committee(scene))
         if short is not None:
             return short
     assignments = _assignments_of(s, row)
-    for assignment in assignments:
-        if assignment.state == "open" and now >= assignment.deadline_at:
-            assignment.state = "cancelled"
-            scene.away(members[assignment.node], f"no share for round {row.index}", round_index=row.index)
+    expired = [item for item in assignments if item.state == "open" and now >= item.deadline_at]
+    for assignment in expired:
+        assignment.state = "cancelled"
+        member = s.get_one(TrainingMember, (row.training, assignment.node))
+        scene.away(member, f"no share for round {row.index}", round_index=row.index)
     held = {state: _pieces(assignments, state) for state in ("open", "answered")}
     missing = sorted(set(range(_piece_count(roster))) - held["open"] - held["answered"])
     if missing:
-        return _assign(scene, row, members, assignments, missing)
+        return _assign(scene, row, _committee(scene), assignments, missing)
     return SharesOutcome(covered=not held["open"])
+
+
+def _committee(scene: Scene) -> dict[str, TrainingMember]:
+    roster = roster_of(scene.training)
+    return {member.node: member for member in members_of(scene.s, roster.training) if member.node in roster.committee}
 
 
 _ASSIGNMENTS = (

@@ -17,9 +17,9 @@ from consortium.rounds.service import (
     accept_contribution,
     accept_share,
     accept_vote,
+    assigned_pieces,
     check_contribution_statement,
     check_share_statement,
-    require_assignment,
 )
 from consortium.rounds.tables import Round
 from consortium.stored_body import StoredBody
@@ -83,7 +83,7 @@ def put_share(call: Call) -> Accepted:
     body, statement = _signed_upload(call)
     facts, number = _find_facts(call), call.number("assignment")
     with call.runtime.db.reading("rounds.find_assignment") as s:
-        pieces = require_assignment(s, facts.training, call.node, facts.index, number).pieces
+        pieces = assigned_pieces(s, facts, call.node, number)
         contributors = fixed_contributors(s, facts)
     check_share_statement(facts, call.node, contributors, pieces, signed=statement, body=body)
     _check_share(call, facts.bodies, contributors, pieces, body)
@@ -93,7 +93,9 @@ def put_share(call: Call) -> Accepted:
     return accepted(call.runtime, call.node, call.query.wait, ticket)
 
 
-def _check_share(call: Call, bodies: RoundBodies, contributors: Sequence[str], pieces: list[int], body: Body) -> None:
+def _check_share(
+    call: Call, bodies: RoundBodies, contributors: Sequence[str], pieces: Sequence[int], body: Body
+) -> None:
     """A small share whole; of a large one the header, since the combination checks every residue."""
     where = f"share {call.path['assignment']} for round {call.path['round']}"
     if bodies.round_id is None:

@@ -66,10 +66,15 @@ def verified(s: Session, training: str, node: str, signed: SignedStatement, kind
     return statement
 
 
-_SENT = select(Contribution.digest).where(
-    Contribution.training == bindparam("training"),
-    Contribution.round == bindparam("round"),
-    Contribution.node == bindparam("node"),
+_SENT = select(Contribution.node, Contribution.digest).where(
+    Contribution.training == bindparam("training"), Contribution.round == bindparam("round")
+)
+_LOCK_ROUND = (
+    select(Training, Round)
+    .join(Round, Round.training == Training.id)
+    .where(Training.id == bindparam("training"), Round.index == bindparam("round"))
+    .with_for_update(of=Training)
+    .execution_options(populate_existing=True)
 )
 
 
@@ -93,16 +98,16 @@ def accept_contribution(
         MutationForbidden: the bank has sent other bytes before.
         TooLate: the contributor set is fixed.
     """
-    training = lock_training(s, facts.training)
+    training, row = _lock_round(s, facts)
     where = f"contribution to {facts.where}"
     key = (facts.training, facts.index, node)
-    before = s.scalar(_SENT, {"training": facts.training, "round": facts.index, "node": node})
-    if before is not None:
-        if before != body.digest:
+    found = s.execute(_SENT, {"training": facts.training, "round": facts.index})
+    sent: dict[str, str] = {item.node: item.digest for item in found}
+    if node in sent:
+        if sent[node] != body.digest:
             raise MutationForbidden(where, expected="the contribution sent before", got="other bytes")
         return
     require_live(training, where)
-    row = s.get_one(Round, (facts.training, facts.index))
     if row.status is not RoundState.COLLECTING:
         raise TooLate(where, expected="a round that still collects", got=f"state {row.state}")
     s.add(
@@ -113,10 +118,19 @@ def accept_contribution(
         )
     )  # fmt: skip
     s.flush()
-    if validated:
-        settle(s, training, effects, now=now)
-    else:
+    if not validated:
         effects.queue(TaskName.VALIDATE, *key)
+        return
+    others = len(facts.roster.members) - len(sent) - 1 - training.away
+    if others > 0 and now < row.deadline_at and training.status is TrainingState.RUNNING:
+        return  # somebody who is counted on has not sent his yet: nothing else can be due
+    settle(s, training, effects, now=now)
+
+
+def _lock_round(s: Session, facts: RoundFacts) -> tuple[Training, Round]:
+    """The training, locked, and the round, in one statement."""
+    found = s.execute(_LOCK_ROUND, {"training": facts.training, "round": facts.index}).one()
+    return found[0], found[1]
 
 
 def check_contribution_statement(facts: RoundFacts, node: str, signed: SignedStatement, body: Body) -> None:
@@ -227,6 +241,19 @@ def require_assignment(s: Session, training_id: str, node: str, index: int, numb
     return assignment
 
 
+_PIECES: LRUCache[tuple[int, ...]] = LRUCache(256)
+
+
+def assigned_pieces(s: Session, facts: RoundFacts, node: str, number: int) -> tuple[int, ...]:
+    """The pieces of an assignment, which never change; read once a process.
+
+    Raises:
+        WrongRound: there is none with this number for this node.
+    """
+    key = (facts.training, facts.index, number, node)
+    return _PIECES.get(key, lambda: tuple(require_assignment(s, facts.training, node, facts.index, number).pieces))
+
+
 def check_share_statement(
     facts: RoundFacts, node: str, contributors: Sequence[str], pieces: Sequence[int], *, signed: SignedStatement,
     body: Body,
@@ -263,14 +290,13 @@ def accept_share(
         MutationForbidden: the member has sent other bytes for this assignment.
         TooLate: its pieces were asked of another, or the round is over.
     """
-    training = lock_training(s, facts.training)
+    training, row = _lock_round(s, facts)
     where = f"share {number} for {facts.where}"
     assignment = require_assignment(s, facts.training, node, facts.index, number)
     if assignment.digest is not None:
         if assignment.digest != body.digest:
             raise MutationForbidden(where, expected="the share sent before", got="other bytes")
         return
-    row = s.get_one(Round, (facts.training, facts.index))
     if assignment.state != "open" or row.status is not RoundState.DECRYPTING:
         raise TooLate(where, expected="an assignment that is still open", got=f"state {assignment.state}")
     require_live(training, where)

@@ -133,11 +133,17 @@ def move_training(
         effects.wake.update(member.node for member in members_of(s, training.id))
 
 
+def count_away(s: Session, training: str, change: int) -> None:
+    """Keeps the number of members that are away; the caller holds the training's lock."""
+    s.get_one(Training, training).away += change
+
+
 def mark_away(s: Session, member: TrainingMember, *, now: float, detail: str, round_index: int | None = None) -> None:
     """The bank has missed a deadline: nothing waits for it until it is heard of again."""
     member.misses += 1
     if member.away_since is None:
         member.away_since = now
+        count_away(s, member.training, 1)
         record_event(s, member.training, "away", now=now, node=member.node, round_index=round_index, detail=detail)
 
 
@@ -146,4 +152,5 @@ def mark_answered(s: Session, member: TrainingMember, *, now: float) -> None:
     member.misses = 0
     if member.away_since is not None:
         member.away_since = None
+        count_away(s, member.training, -1)
         record_event(s, member.training, "back", now=now, node=member.node)

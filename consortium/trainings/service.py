@@ -21,6 +21,7 @@ from consortium.trainings.errors import (
     WrongState,
 )
 from consortium.trainings.moves import (
+    count_away,
     lock_training,
     mark_answered,
     members_of,
@@ -75,7 +76,7 @@ def start_training(
     training = Training(
         id=str(uuid.uuid4()), plan_name=plan.name, plan_digest=plan.digest(), plan_json=plan.model_dump_json(),
         state=TrainingState.DRAFT.value, created_at=now, created_by=by, deadline_at=now + plan.deadlines.invitation_s,
-        progress={}, attempt=0, round=0, reason="",
+        progress={}, attempt=0, round=0, away=0, reason="",
     )  # fmt: skip
     s.add(training)
     s.flush()
@@ -314,6 +315,7 @@ def accept_complaint(
     member.misses = PATIENCE
     if member.away_since is None:
         member.away_since = now
+        count_away(s, training_id, 1)
     record_event(s, training_id, "complaint", now=now, node=node, detail=refusal.reason)
     s.flush()
     effects.wake.add(training_id)
@@ -327,6 +329,7 @@ def hear_of(s: Session, training_id: str, node: str, effects: Effects, *, now: f
     if member.away_since is None or member.misses >= PATIENCE:
         return
     member.away_since = None
+    count_away(s, training_id, -1)
     record_event(s, training_id, "back", now=now, node=node)
     s.flush()
     settle(s, training, effects, now=now)

@@ -18,6 +18,7 @@ class Training(Base):
 
     Attributes:
         round: how many rounds were applied, hence the number of the round that is next or open.
+        away: how many members on the roster are away, so that a request need not look at each.
         history: the chain's value before that round; None until the roster's keys are shared.
         attempt: how often the key ceremony was started again.
         deadline_at: when the invitation, the ceremony or the evaluation goes on without who has not answered.
@@ -39,6 +40,7 @@ class Training(Base):
     roster_json: Mapped[str | None] = mapped_column(Text, deferred=True)
     roster_digest: Mapped[str | None] = mapped_column(String(64))
     round: Mapped[int] = mapped_column(default=0)
+    away: Mapped[int] = mapped_column(default=0)
     history: Mapped[str | None] = mapped_column(String(64))
     deadline_at: Mapped[float | None]
     pause: Mapped[str | None] = mapped_column(String(20))
