@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 
 import crypto
 from consortium.plans.errors import PlanInvalid, PlanMissing, PlanNameTaken
+from consortium.plans.first_query import first_query
 from consortium.plans.tables import PlanRow
-from consortium.replay import build_algorithm
 from crypto.errors import CryptoError
 from protocol.plan import Plan, ProtectionLevel
 from protocol.roster import MAX_COMMITTEE
@@ -60,12 +60,8 @@ def check_plan(plan: Plan, *, banks: int) -> PlanCheck:
     Raises:
         PlanInvalid: the learning settings or the protection do not work; the sentence names the field.
     """
-    try:
-        algorithm = build_algorithm(plan.learning)
-        query = algorithm.next_query(algorithm.start())
-    except (ValueError, KeyError, TypeError) as error:
-        raise PlanInvalid(f"plan {plan.name!r}: learning: {error}") from error
-    if query is None:
+    query = first_query(plan.name, plan.learning)
+    if not query.name:
         raise PlanInvalid(f"plan {plan.name!r}: learning: the algorithm asks for no sum at all")
     if plan.protection.level is ProtectionLevel.NONE:
         return PlanCheck(
