@@ -1,7 +1,8 @@
-"""Customer profiles, computed inside a bank: how much, how often and how long ago a customer has paid before.
+"""Customer profiles: how much, how often and how lately a customer has spent, as known just before each transaction.
 
-A transaction's profile is made of the same customer's *earlier* transactions only, those of the same instant left out,
-so that nothing looks ahead (Handbook "Reproducible Machine Learning for Credit Card Fraud Detection", chapter 3).
+Profiles are computed inside the bank from its own rows; nothing of them is summed or sent. Every feature of a row uses
+the rows of the same customer with a strictly earlier time, so that neither the row itself nor one of the same moment
+nor a later one can move it (Handbook "Reproducible Machine Learning for Credit Card Fraud Detection", chapter 3).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import numba as nb
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from learning.errors import DataRejected
 from learning.schema import require_columns, timestamps
@@ -19,6 +21,7 @@ from learning.schema import require_columns, timestamps
 jit: Any = nb.njit(nogil=True, cache=True)
 _DAY_NS = 86_400_000_000_000
 _HOUR_NS = 3_600_000_000_000
+_FEATURES_A_WINDOW = 4
 
 
 def profile_names(windows_days: Sequence[int]) -> list[str]:
@@ -30,70 +33,111 @@ def profile_names(windows_days: Sequence[int]) -> list[str]:
 
 
 def customer_profiles(
-    frame: pd.DataFrame, *, customer: str, time: str, amount: str, windows_days: Sequence[int]
+    frame: pd.DataFrame,
+    *,
+    customer: str,
+    time: str,
+    amount: str,
+    windows_days: Sequence[int] = (1, 7, 30),
+    history: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Profiles of every transaction's customer just before it.
 
+        count    rows of the customer in [t - window, t)
+        amount   their amounts' sum
+        mean     their mean amount; missing without such rows
+        ratio    the transaction's amount / mean; missing where the mean is missing or not positive
+        customer_hours_since_last   since the customer's last row before t; missing for the first one
+
+    Rows without an amount count, and are left out of sums and means.
+
     Args:
-        frame: transactions in any order; the index is kept.
-        customer: column with the customer; missing ones have no profile.
-        time: column with the transaction's time.
+        frame: transactions in any order; order and index are kept.
+        customer: column with the customer's (or account's) identifier; a missing one has no profile.
+        time: column with the transaction's time; without a zone it is UTC.
         amount: column with the amount.
         windows_days: lengths of the windows, in days.
+        history: earlier rows of the same bank to look back on; no features are computed for them.
 
     Returns:
-        float32 columns `profile_names(windows_days)`: by window the number of earlier transactions, their amount, their
-        mean amount, and this amount as a multiple of that mean; then the hours since the last one. Missing where there
-        is none.
+        float32 columns `profile_names(windows_days)`.
 
     Raises:
-        DataRejected: a column is missing or of the wrong type.
+        DataRejected: a column is missing or of the wrong type, a time is missing, an amount is infinite.
     """
-    require_columns(frame, [customer, time, amount])
-    if not pd.api.types.is_numeric_dtype(frame[amount]):
-        raise DataRejected(amount, expected="numbers", got=f"values of type {frame[amount].dtype}")
-    codes = pd.factorize(frame[customer])[0].astype(np.int64)
-    at = timestamps(frame, time).to_numpy(dtype="datetime64[ns]").astype(np.int64)
-    amounts = frame[amount].to_numpy(dtype=np.float64, na_value=np.nan)
+    parts = [frame] if history is None else [frame, history]
+    for part in parts:
+        require_columns(part, [customer, time, amount])
+    at = np.concatenate([_nanoseconds(part, time) for part in parts])
+    amounts = np.concatenate([_amounts(part[amount], amount) for part in parts])
+    customers = pd.concat([part[customer] for part in parts], ignore_index=True)
+    codes = pd.factorize(customers, use_na_sentinel=True)[0].astype(np.int64)
     order = np.lexsort((at, codes))
-    windows = np.array(windows_days, dtype=np.int64) * _DAY_NS
-    found = _profiles(codes[order], at[order], np.nan_to_num(amounts)[order], windows)
-    values = np.empty_like(found)
-    values[order] = found
-    values[codes < 0] = np.nan
-    return pd.DataFrame(values, columns=profile_names(windows_days), index=frame.index)
+    windows = np.asarray(windows_days, dtype=np.int64) * _DAY_NS
+    in_order = _profiles(codes[order], at[order], amounts[order], windows)
+    out = np.empty_like(in_order)
+    out[order] = in_order
+    return pd.DataFrame(out[: len(frame)], columns=profile_names(windows_days), index=frame.index)
+
+
+def _nanoseconds(frame: pd.DataFrame, column: str) -> NDArray[np.int64]:
+    return np.asarray(timestamps(frame, column).dt.as_unit("ns").astype("int64"), dtype=np.int64)
+
+
+def _amounts(values: pd.Series, column: str) -> NDArray[np.float64]:
+    if not pd.api.types.is_numeric_dtype(values) and len(values):
+        raise DataRejected(column, expected="amounts (numbers)", got=f"values of type {values.dtype}")
+    amounts = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    if np.isinf(amounts).any():
+        raise DataRejected(column, expected="finite amounts", got=f"{int(np.isinf(amounts).sum())} infinite ones")
+    return amounts
 
 
 @jit
 def _profiles(codes, at, amounts, windows):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202  # Numba's
-    """Rows sorted by customer, then time: one pass with a pointer a window."""
-    n, w = len(codes), len(windows)
-    out = np.full((n, 4 * w + 1), np.nan, dtype=np.float32)
+    """Features of rows sorted by customer, then time: float32, shape (n_rows, 4 * n_windows + 1).
+
+    For row i of a customer, `now` is the first row of i's own moment, so that earlier rows end there; tails[w] is the
+    first of them inside window w. Both only move forward:
+
+        first ........ tails[w] ======== now .. i
+                       '---- window w ---'
+    """
+    n, n_windows = len(codes), len(windows)
+    out = np.full((n, _FEATURES_A_WINDOW * n_windows + 1), np.nan, dtype=np.float32)
+    tails = np.zeros(n_windows, dtype=np.int64)
+    # Of the customer's rows before row i. They start anew with every customer, so that no other row's amount, least of
+    # all a later one's, reaches their rounding.
     sums = np.zeros(n + 1)
+    known = np.zeros(n + 1, dtype=np.int64)
+    now = 0
     for i in range(n):
-        sums[i + 1] = sums[i] + amounts[i]
-    begin = np.zeros(w, dtype=np.int64)
-    start = 0
-    before = 0  # first row of the same customer and instant
-    for i in range(n):
+        if codes[i] < 0:
+            continue
         if i == 0 or codes[i] != codes[i - 1]:
-            start = i
-            before = i
-            begin[:] = i
+            now = i
+            tails[:] = i
+            sums[i] = 0.0
+            known[i] = 0
         elif at[i] != at[i - 1]:
-            before = i
-        for k in range(w):
-            while begin[k] < before and at[begin[k]] < at[i] - windows[k]:
-                begin[k] += 1
-            count = before - begin[k]
-            total = sums[before] - sums[begin[k]]
-            out[i, 4 * k] = count
-            out[i, 4 * k + 1] = total
+            now = i
+            out[i, -1] = (at[i] - at[i - 1]) / _HOUR_NS
+        else:
+            out[i, -1] = out[i - 1, -1]
+        missing = np.isnan(amounts[i])
+        sums[i + 1] = sums[i] + (0.0 if missing else amounts[i])
+        known[i + 1] = known[i] + (0 if missing else 1)
+        for w in range(n_windows):
+            while tails[w] < now and at[tails[w]] < at[i] - windows[w]:
+                tails[w] += 1
+            first = _FEATURES_A_WINDOW * w
+            total = sums[now] - sums[tails[w]]
+            count = known[now] - known[tails[w]]
+            out[i, first] = now - tails[w]
+            out[i, first + 1] = total if count > 0 else 0.0
             if count > 0:
                 mean = total / count
-                out[i, 4 * k + 2] = mean
-                if mean != 0.0:
-                    out[i, 4 * k + 3] = amounts[i] / mean
-        if before > start:
-            out[i, 4 * w] = (at[i] - at[before - 1]) / _HOUR_NS
+                out[i, first + 2] = mean
+                if mean > 0.0:
+                    out[i, first + 3] = amounts[i] / mean
     return out

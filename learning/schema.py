@@ -337,7 +337,7 @@ def timestamps(frame: pd.DataFrame, column: str) -> pd.Series:
 def _time_part(times: pd.Series, part: str) -> NDArray[np.float32]:
     hour = times.dt.hour + times.dt.minute / 60
     values = {
-        "hour": hour, "weekday": times.dt.weekday, "weekend": times.dt.weekday >= 5, "night": hour < 6,
+        "hour": hour, "weekday": times.dt.day_of_week, "weekend": times.dt.day_of_week >= 5, "night": hour < 6,
     }[part]  # fmt: skip
     return np.asarray(values, dtype=np.float32)
 
