@@ -47,7 +47,7 @@ def _settle_collecting(scene: Scene, row: Round) -> None:
     states: dict[str, str] = {item.node: item.state for item in found}
     members = members_of(s, training.id, on_roster=True)
     for member in members:
-        if member.node in states and (member.misses or member.away_since is not None):
+        if member.node in states and (member.misses or member.complaint or member.away_since is not None):
             mark_answered(s, member, now=now)
     accepted = sorted(node for node, state in states.items() if state == "accepted")
     unchecked = [node for node, state in states.items() if state == "received"]

@@ -148,8 +148,9 @@ def mark_away(s: Session, member: TrainingMember, *, now: float, detail: str, ro
 
 
 def mark_answered(s: Session, member: TrainingMember, *, now: float) -> None:
-    """The bank has done what it was asked: it is counted on again."""
+    """The bank has done what it was asked: it is counted on again, whatever it has complained of."""
     member.misses = 0
+    member.complaint = None
     if member.away_since is not None:
         member.away_since = None
         count_away(s, member.training, -1)

@@ -263,6 +263,7 @@ def accept_receipt(
     if (receipt.attempt, receipt.roster, receipt.deals) != (attempt, training.roster_digest, deals_digest(deals)):
         raise BodyMismatch(where, expected="this attempt, its roster and its deals", got="others")
     step.receipt = text
+    mark_answered(s, _own_row(s, training_id, node), now=now)
     s.flush()
     settle(s, training, effects, now=now)
 

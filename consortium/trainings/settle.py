@@ -93,6 +93,7 @@ def _fix_roster(s: Session, training: Training, plan: Plan, members: list[Traini
     )
     for member in members_of(s, training.id):
         member.on_roster = member.node in nodes
+    training.away = sum(member.away_since is not None for member in members)
     training.roster_json = roster.model_dump_json()
     training.roster_digest = roster.digest()
     training.deadline_at = now + plan.deadlines.ceremony_s
