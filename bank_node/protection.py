@@ -42,10 +42,14 @@ _ENTITY_INFO = b"fraud-consortium/entity-key/v1\0"
 
 
 @lru_cache(maxsize=8)
+def _derive(spec: crypto.ParameterSpec) -> crypto.Parameters:
+    return crypto.derive(spec)
+
+
 def parameters_for(plan: Plan, roster: Roster) -> crypto.Parameters:
     """The encryption parameters of a training; the service derives the same."""
     protection = plan.protection
-    return crypto.derive(
+    return _derive(
         crypto.ParameterSpec(
             sum_bits=protection.sum_bits, max_contributors=len(roster.members), committee_size=len(roster.committee),
             threshold=roster.threshold, smudging_bits=protection.smudging_bits,
