@@ -3,10 +3,11 @@
     counts and coarse sketch ─► moments ─► Newton steps (gradient, Hessian, loss) ─► scores ─► model
 
 The sketch gives every feature's centre and reach, both powers of two or grid points and public; the moments are
-summed of values shifted by the centre and divided by the reach, so that bounds hold and little is lost to rounding. A
-step's sum has the gradient, the Hessian and the loss at the same point: if the loss has risen the step is halved. Every
-bank solves the same small system in IEEE doubles by the same elementary operations (Cholesky, in a fixed order), so
-that all find the same step.
+summed of values shifted by the centre and divided by the reach, so that bounds hold and little is lost to rounding.
+
+A Newton round's sum has the loss, its gradient and its Hessian at one point; `learning.newton` decides where the next
+one is. Their bounds are tight although no value is clipped: over n standardised rows the squares of a column sum to n,
+so by Cauchy and Schwarz no absolute sum of a column, and no sum of products of two, exceeds n times the largest weight.
 """
 
 from __future__ import annotations
@@ -19,15 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning import sketch
-from learning.cholesky import solve_positive
 from learning.counting import COUNT_VALUES, Counts, resolution_of
 from learning.errors import DidNotConverge
 from learning.evaluation import SCORE_CELLS, evaluate, score_histogram
 from learning.logistic_model import LogisticModel
 from learning.logistic_settings import LogisticSettings
+from learning.newton import Local, Search, advance, penalised, symmetric
 from learning.query import LocalCache, Query
 from learning.schema import CategoricalFeature, Dataset, Part
 from learning.standardise import Design
+
+#: Of a sum of so many banks' contributions, each rounded by half the resolution, the rounding is below this times it.
+_BANKS_ROUNDING = 64.0
 
 Phase = Literal["count", "moments", "newton", "evaluate", "done"]
 
@@ -52,9 +56,14 @@ class LogisticState:
     """Where the training stands. Everything in it is public.
 
     Attributes:
-        beta: the coefficients at which the next sum is taken; the last entry is the intercept.
-        best: those with the least objective so far, with it, and the step that led away from them.
-        column_reach: float64, shape (columns + 1,): powers of two above every column's absolute values.
+        phase: what the next sum is for.
+        counts: rows and weights.
+        reach: how far the features' values go, until the moments are known.
+        design: how features become columns.
+        column_reach: float64, shape (columns + 1,): powers of two by which the columns are divided in a Newton sum.
+        search: of the coefficients; the last one is the intercept.
+        scores: summed histograms of the final scores: validation, then test.
+        rounds: done so far.
     """
 
     phase: Phase = "count"
@@ -62,12 +71,7 @@ class LogisticState:
     reach: Reach | None = None
     design: Design | None = None
     column_reach: NDArray[np.float64] | None = None
-    beta: NDArray[np.float64] | None = None
-    best: NDArray[np.float64] | None = None
-    objective: float = math.inf
-    step: NDArray[np.float64] | None = None
-    steps: int = 0
-    moved: float = math.inf
+    search: Search | None = None
     scores: tuple[NDArray[np.int64], ...] = ()
     rounds: int = 0
 
@@ -75,8 +79,8 @@ class LogisticState:
     def progress(self) -> dict[str, float]:
         """Rounds done and the last step's size."""
         found: dict[str, float] = {"rounds_expected": max(12, self.rounds + 2) if self.phase != "done" else self.rounds}
-        if math.isfinite(self.moved):
-            found["step"] = self.moved
+        if self.search is not None and self.search.rounds:
+            found["step"] = self.search.moved
         return found
 
 
@@ -107,15 +111,19 @@ class LogisticRegression:
                 bound = _counts(state).bound
                 return Query("logistic.moments", 3 * self._features, bound, resolution_of(bound))
             case "newton":
-                size = len(_array(state.beta))
-                # The loss of one row is at most |margin| + log 2; it is divided by a public power of two above that.
-                bound = _counts(state).bound
-                public = {"step": state.steps}
+                size = len(_search(state).at)
+                bound = self._newton_bound(state)
+                public = {"step": _search(state).rounds}
                 return Query("logistic.newton", 1 + size + size * (size + 1) // 2, bound, resolution_of(bound), public)
             case "evaluate":
                 return Query("logistic.scores", 4 * SCORE_CELLS, _counts(state).bound, 1.0)
             case _:
                 return None
+
+    def _newton_bound(self, state: LogisticState) -> float:
+        """Above n times the largest weight; the factor 2 covers what rounding leaves of the moments."""
+        largest = 1.0 if self.settings.inputs.weight else max(1.0, self.settings.scale_pos_weight)
+        return 2.0 * _power_above(_counts(state).bound * largest)
 
     # ---- a bank's part ----
 
@@ -136,7 +144,7 @@ class LogisticRegression:
                     cache["y"], cache["w"] = data.y[train].astype(np.float64), self._weights(data)[train]
                 return self._newton(state, cache["Z"], cache["y"], cache["w"])
             case _:
-                beta = _array(state.best)
+                beta = _array(_search(state).best)
                 margins = self._design(state).matrix(data.X) @ beta[:-1] + beta[-1]
                 parts = [data.part == part for part in (Part.VALIDATION, Part.TEST)]
                 scores = [score_histogram(margins[chosen], data.y[chosen]).ravel() for chosen in parts]
@@ -159,7 +167,7 @@ class LogisticRegression:
     def _newton(
         self, state: LogisticState, Z: NDArray[np.float64], y: NDArray[np.float64], w: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        beta, reach = _array(state.beta), _array(state.column_reach)
+        beta, reach = _search(state).at, _array(state.column_reach)
         margins = Z @ beta
         p = 1.0 / (1.0 + np.exp(-margins))
         loss = float((w * (np.logaddexp(0.0, margins) - y * margins)).sum())
@@ -182,7 +190,7 @@ class LogisticRegression:
             case "moments":
                 return self._apply_moments(state, aggregate)
             case "newton":
-                return self._apply_newton(state, aggregate)
+                return self._apply_newton(state, query, aggregate)
             case _:
                 scores = np.rint(aggregate).astype(np.int64).reshape(2, 2, SCORE_CELLS)
                 return replace(state, scores=(scores[0], scores[1]), phase="done")
@@ -200,58 +208,52 @@ class LogisticRegression:
         centre = np.where(keep, reach.centre + reach.reach * mean, 0.0)
         scale = np.where(keep, reach.reach * deviation, 1.0)
         design = Design(self.settings.inputs, centre, scale, reach.has_missing)
+        start = np.zeros(len(design.columns) + 1)
+        if self.settings.fit_intercept:
+            rate = _counts(state).rate
+            # Logarithms differ in their last bit between C libraries; all banks must begin at the same point.
+            start[-1] = round(math.log(rate / (1 - rate)) * 2.0**20) / 2.0**20
+        return replace(
+            state, design=design, column_reach=self._column_reach(design, mean, deviation), search=Search(start),
+            reach=None, phase="newton",
+        )  # fmt: skip
+
+    def _column_reach(
+        self, design: Design, mean: NDArray[np.float64], deviation: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Ones, unless rows have weights of their own: then powers of two above every column's absolute values."""
+        if self.settings.inputs.weight is None:
+            return np.ones(len(design.columns) + 1)
         columns: list[float] = []
         for k, feature in enumerate(self.settings.inputs.features):
             if isinstance(feature, CategoricalFeature):
                 columns += [1.0] * (len(feature.levels) - 1)
             else:
                 columns.append(_power_above(float((1.0 + abs(mean[k])) / deviation[k])))
-            columns += [1.0] * int(reach.has_missing[k])
-        column_reach = np.array([*columns, 1.0])
-        start = np.zeros(len(column_reach))
-        if self.settings.fit_intercept:
-            rate = _counts(state).rate
-            start[-1] = math.log(rate / (1 - rate))
-        return replace(state, design=design, column_reach=column_reach, beta=start, reach=None, phase="newton")
+            columns += [1.0] * int(design.has_missing[k])
+        return np.array([*columns, 1.0])
 
-    def _apply_newton(self, state: LogisticState, sums: NDArray[np.float64]) -> LogisticState:
-        beta, reach = _array(state.beta), _array(state.column_reach)
-        size = len(beta)
-        objective = self.settings.C * float(sums[0]) * _loss_reach(beta, reach) + float(beta[:-1] @ beta[:-1]) / 2
-        steps = state.steps + 1
-        # Rounding of the sums moves the objective by a few parts in 10^9.
-        if objective > state.objective * (1 + 1e-9) + 1e-9 and state.step is not None and state.best is not None:
-            step = state.step / 2
-            state = replace(state, beta=state.best + step, step=step, steps=steps)
-            return self._converged_or(state, float(np.abs(step).max()))
-        gradient = self.settings.C * sums[1 : 1 + size] * reach
-        hessian = np.zeros((size, size))
-        hessian[np.triu_indices(size)] = sums[1 + size :]
-        hessian = hessian + np.triu(hessian, 1).T
-        hessian = self.settings.C * hessian * reach[:, None] * reach[None, :]
-        penalty = np.ones(size)
-        penalty[-1] = 0.0
-        gradient = gradient + penalty * beta
-        hessian[np.diag_indices(size)] += penalty
-        if not self.settings.fit_intercept:
-            gradient[-1] = 0.0
-            hessian[-1, :] = hessian[:, -1] = 0.0
-            hessian[-1, -1] = 1.0
-        step = -solve_positive(hessian, gradient)
-        state = replace(state, best=beta, objective=objective, beta=beta + step, step=step, steps=steps)
-        return self._converged_or(state, float(np.abs(step).max()))
-
-    def _converged_or(self, state: LogisticState, moved: float) -> LogisticState:
-        state = replace(state, moved=moved)
-        if moved < self.settings.tol:
-            return replace(state, best=state.beta, phase="evaluate")
-        if state.steps >= self.settings.max_rounds:
-            raise DidNotConverge("logistic", rounds=state.steps, step=moved, tolerance=self.settings.tol)
-        return state
+    def _apply_newton(self, state: LogisticState, query: Query, sums: NDArray[np.float64]) -> LogisticState:
+        search, reach, C = _search(state), _array(state.column_reach), self.settings.C
+        size = len(search.at)
+        loss_reach = C * _loss_reach(search.at, reach)
+        local = Local(
+            value=float(sums[0]) * loss_reach,
+            gradient=C * sums[1 : 1 + size] * reach,
+            hessian=C * symmetric(sums[1 + size :], size) * reach[:, None] * reach[None, :],
+        )
+        local = penalised(local, search.at, fit_intercept=self.settings.fit_intercept)
+        rounding = max(_BANKS_ROUNDING * query.resolution * loss_reach, 1e-10 * abs(local.value))
+        search = advance(search, local, rounding)
+        if search.moved < self.settings.tol:
+            return replace(state, search=replace(search, best=search.at), phase="evaluate")
+        if search.rounds >= self.settings.max_rounds:
+            raise DidNotConverge("logistic", rounds=search.rounds, step=search.moved, tolerance=self.settings.tol)
+        return replace(state, search=search)
 
     def result(self, state: LogisticState) -> LogisticModel:
         """The model."""
-        evaluation: dict[str, Any] = {"newton_steps": state.steps}
+        evaluation: dict[str, Any] = {"newton_rounds": _search(state).rounds}
         for name, scores in zip(("validation", "test"), state.scores, strict=True):
             if scores.sum():
                 found = evaluate(scores).to_dict()
@@ -259,7 +261,7 @@ class LogisticRegression:
                     f"{name}_{key}": None if isinstance(value, float) and math.isnan(value) else value
                     for key, value in found.items()
                 }
-        best = _array(state.best)
+        best = _array(_search(state).best)
         return LogisticModel(
             design=self._design(state), coefficients=best[:-1], intercept=float(best[-1]),
             settings=self.settings.model_dump(mode="json", exclude={"inputs"}), volumes=_counts(state).volumes(),
@@ -296,13 +298,18 @@ def _power_above(value: float) -> float:
 
 
 def _loss_reach(beta: NDArray[np.float64], reach: NDArray[np.float64]) -> float:
-    """A public power of two above the loss of any one row at these coefficients."""
-    return _power_above(float(np.abs(beta) @ reach) + 1.0)
+    """A public power of two above the rows' mean loss: that of a row is at most its absolute margin + log 2."""
+    return _power_above(math.fsum((np.abs(beta) * reach).tolist()) + 1.0)
 
 
 def _counts(state: LogisticState) -> Counts:
     assert state.counts is not None
     return state.counts
+
+
+def _search(state: LogisticState) -> Search:
+    assert state.search is not None
+    return state.search
 
 
 def _array(values: NDArray[np.float64] | None) -> NDArray[np.float64]:

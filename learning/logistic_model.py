@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from learning.errors import DataRejected
 from learning.gbdt_model import canonical_json
 from learning.schema import FeatureSchema, features_of
 from learning.standardise import Design
@@ -64,18 +65,32 @@ class LogisticModel:
         return np.asarray(1.0 / (1.0 + np.exp(-self.margins(features_of(frame, self.inputs)))))
 
     def to_pipeline(self) -> Pipeline:
-        """A fitted scikit-learn pipeline over `features_of`'s matrix: the scaler, then `LogisticRegression`."""
+        """A fitted scikit-learn pipeline over `features_of`'s matrix: the scaler, then `LogisticRegression`.
+
+        The scaler is scikit-learn's `StandardScaler` where every column is a number without missing values; otherwise
+        a `FunctionTransformer` of `Design.matrix`, which needs this package to be unpickled.
+        """
         from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  # half a second, for this call only
         from sklearn.pipeline import make_pipeline  # noqa: PLC0415
-        from sklearn.preprocessing import FunctionTransformer  # noqa: PLC0415
+        from sklearn.preprocessing import FunctionTransformer, StandardScaler  # noqa: PLC0415
 
-        linear = LogisticRegression(C=float(self.settings["C"]))
+        linear = LogisticRegression(C=float(self.settings["C"]), fit_intercept=bool(self.settings["fit_intercept"]))
         linear.classes_ = np.array([0, 1])
-        linear.coef_ = self.coefficients[None, :]
+        linear.coef_ = self.coefficients[None, :].copy()
         linear.intercept_ = np.array([self.intercept])
         linear.n_features_in_ = len(self.coefficients)
         linear.n_iter_ = np.array([1], dtype=np.int32)
-        return make_pipeline(FunctionTransformer(self.design.matrix), linear)
+        if self.design.columns != self.inputs.names:
+            return make_pipeline(FunctionTransformer(self.design.matrix), linear)
+        scaler = StandardScaler()
+        scaler.mean_, scaler.scale_, scaler.var_ = (
+            self.design.mean.copy(),
+            self.design.scale.copy(),
+            self.design.scale**2,
+        )
+        scaler.n_features_in_ = len(self.inputs.names)
+        scaler.n_samples_seen_ = int(self.volumes["train_rows"])
+        return make_pipeline(scaler, linear)
 
     def to_bytes(self) -> bytes:
         """Canonical JSON; its SHA-256 is the digest."""
@@ -97,13 +112,26 @@ class LogisticModel:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> LogisticModel:
-        """The inverse of `to_bytes`."""
-        document = json.loads(data)
-        inputs = FeatureSchema.model_validate(document["inputs"])
-        return cls(
-            Design.from_dict(inputs, document["design"]), np.array(document["coefficients"]), document["intercept"],
-            document["settings"], document["volumes"], document["evaluation"], document["privacy"],
-        )  # fmt: skip
+        """The inverse of `to_bytes`.
+
+        Raises:
+            DataRejected: it is not such a document.
+        """
+        try:
+            document = json.loads(data)
+            if document["kind"] != "logistic" or document["version"] != 1:
+                raise DataRejected("document", expected="a logistic model of version 1", got="another document")
+            inputs = FeatureSchema.model_validate(document["inputs"])
+            model = cls(
+                Design.from_dict(inputs, document["design"]), np.array(document["coefficients"], dtype=np.float64),
+                float(document["intercept"]), document["settings"], document["volumes"], document["evaluation"],
+                document["privacy"],
+            )  # fmt: skip
+            if model.coefficients.shape != (len(model.design.columns),):
+                raise DataRejected("document", expected="a coefficient for every column", got="more or fewer")
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataRejected("document", expected="a logistic model", got=type(error).__name__) from error
+        return model
 
     def digest(self) -> bytes:
         """SHA-256 of the canonical bytes."""
