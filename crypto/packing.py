@@ -52,6 +52,29 @@ def unpack_add(total: Words, data: Any, residue_bytes: int) -> None:
     _ADD[residue_bytes](total, *planes(data, len(total), residue_bytes))
 
 
+def unpack_add_chunks(total: Words, data: NDArray[np.uint8], counts: NDArray[np.int64], residue_bytes: int) -> None:
+    """Adds several packed chunks, one after the other, to ``total``; see `unpack_add`.
+
+    Args:
+        total: uint64, as long as all chunks together.
+        data: uint8, the chunks' bytes.
+        counts: int64, residues of each chunk.
+        residue_bytes: 6, 7 or 8.
+    """
+    _ADD_CHUNKS[residue_bytes](total, data, counts)
+
+
+def reduce_and_pack_chunks(
+    total: Words, prime: int, terms: int, counts: NDArray[np.int64], residue_bytes: int, out: NDArray[np.uint8]
+) -> None:
+    """Reduces a sum of so many residues modulo the prime, and packs it chunk by chunk.
+
+    Subtracting the prime's multiples by powers of two, largest first, where they fit: branchless, hence vectorised.
+    """
+    multiples = [prime << k for k in reversed(range((terms - 1).bit_length()))] or [prime]
+    _REDUCE_PACK[residue_bytes](total, np.array(multiples, dtype=np.uint64), counts, out)
+
+
 def largest(data: Any, count: int, residue_bytes: int) -> int:
     """The largest residue of a packed chunk, for its check against the prime."""
     return int(_LARGEST[residue_bytes](*planes(data, count, residue_bytes)))
@@ -92,6 +115,87 @@ def _add3(total, low, mid, top):  # type: ignore[no-untyped-def]
 
 
 @jit
+def _add_chunks6(total, data, counts):  # type: ignore[no-untyped-def]
+    done = 0
+    for c in range(counts.shape[0]):
+        n = counts[c]
+        start = done * 6
+        low = data[start : start + 4 * n].view(np.uint32)
+        mid = data[start + 4 * n : start + 6 * n].view(np.uint16)
+        _add2(total[done : done + n], low, mid)
+        done += n
+
+
+@jit
+def _add_chunks7(total, data, counts):  # type: ignore[no-untyped-def]
+    done = 0
+    for c in range(counts.shape[0]):
+        n = counts[c]
+        start = done * 7
+        low = data[start : start + 4 * n].view(np.uint32)
+        mid = data[start + 4 * n : start + 6 * n].view(np.uint16)
+        _add3(total[done : done + n], low, mid, data[start + 6 * n : start + 7 * n])
+        done += n
+
+
+@jit
+def _add_chunks8(total, data, counts):  # type: ignore[no-untyped-def]
+    done = 0
+    for c in range(counts.shape[0]):
+        n = counts[c]
+        start = done * 8
+        low = data[start : start + 4 * n].view(np.uint32)
+        _add2(total[done : done + n], low, data[start + 4 * n : start + 8 * n].view(np.uint32))
+        done += n
+
+
+@jit
+def _reduce(total, multiples):  # type: ignore[no-untyped-def]
+    for k in range(multiples.shape[0]):
+        multiple = multiples[k]
+        for j in range(total.shape[0]):
+            total[j] = min(total[j], total[j] - multiple)
+
+
+@jit
+def _reduce_pack6(total, multiples, counts, out):  # type: ignore[no-untyped-def]
+    done = 0
+    for c in range(counts.shape[0]):
+        n = counts[c]
+        x = total[done : done + n]
+        _reduce(x, multiples)
+        start = done * 6
+        _pack6(x, out[start : start + 4 * n].view(np.uint32), out[start + 4 * n : start + 6 * n].view(np.uint16))
+        done += n
+
+
+@jit
+def _reduce_pack7(total, multiples, counts, out):  # type: ignore[no-untyped-def]
+    done = 0
+    for c in range(counts.shape[0]):
+        n = counts[c]
+        x = total[done : done + n]
+        _reduce(x, multiples)
+        start = done * 7
+        low = out[start : start + 4 * n].view(np.uint32)
+        mid = out[start + 4 * n : start + 6 * n].view(np.uint16)
+        _pack7(x, low, mid, out[start + 6 * n : start + 7 * n])
+        done += n
+
+
+@jit
+def _reduce_pack8(total, multiples, counts, out):  # type: ignore[no-untyped-def]
+    done = 0
+    for c in range(counts.shape[0]):
+        n = counts[c]
+        x = total[done : done + n]
+        _reduce(x, multiples)
+        start = done * 8
+        _pack8(x, out[start : start + 4 * n].view(np.uint32), out[start + 4 * n : start + 8 * n].view(np.uint32))
+        done += n
+
+
+@jit
 def _largest2(low, high):  # type: ignore[no-untyped-def]
     worst = nb.uint64(0)
     for j in range(low.shape[0]):
@@ -112,3 +216,5 @@ def _largest3(low, mid, top):  # type: ignore[no-untyped-def]
 _PACK: dict[int, Callable[..., None]] = {6: _pack6, 7: _pack7, 8: _pack8}
 _ADD: dict[int, Callable[..., None]] = {6: _add2, 7: _add3, 8: _add2}
 _LARGEST: dict[int, Callable[..., int]] = {6: _largest2, 7: _largest3, 8: _largest2}
+_ADD_CHUNKS: dict[int, Callable[..., None]] = {6: _add_chunks6, 7: _add_chunks7, 8: _add_chunks8}
+_REDUCE_PACK: dict[int, Callable[..., None]] = {6: _reduce_pack6, 7: _reduce_pack7, 8: _reduce_pack8}

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crypto import kernels, packing
 from crypto.errors import MalformedMessage
 from crypto.ring import Polynomial, ring_of
 from crypto.wire import RoundId
 
+#: Contributions that are held at once: as many as make reading their bytes the cost, and no more.
+_GROUP = 8
+#: Chunks whose sum stays in a processor's second-level cache while a group is added to it.
+_BLOCK = 8
+
 
 def sum_chunks(round_id: RoundId, first_chunk: int, chunk_count: int, parts: Iterable[Any]) -> bytes:
     """Adds the same range of chunks of several contributions, or of several shares.
 
-    Contributions are taken one after the other, so that no more than one is held beside the sum.
+    Parts are taken a few at a time, so that no more than those are held beside the sum however many there are.
 
     Args:
         round_id: the round.
@@ -32,28 +39,41 @@ def sum_chunks(round_id: RoundId, first_chunk: int, chunk_count: int, parts: Ite
         ValueOutOfBounds: no such chunks.
     """
     size = round_id.byte_range(first_chunk, chunk_count)[1]
-    totals = [
-        np.zeros(round_id.coefficients(chunk), dtype=np.uint64)
-        for chunk in range(first_chunk, first_chunk + chunk_count)
-    ]
-    lazy = 0
-    for part in parts:
-        if len(part) != size:
-            raise MalformedMessage("chunks", expected=f"{size} bytes", got=str(len(part)))
-        if lazy == _lazy_limit(round_id):
-            _reduce(round_id, totals)
+    width, prime = round_id.parameters.residue_bytes, ring_of(round_id.parameters).primes[0]
+    counts = np.array([round_id.coefficients(first_chunk + k) for k in range(chunk_count)], dtype=np.int64)
+    total = np.zeros(int(counts.sum()), dtype=np.uint64)
+    limit, lazy = _lazy_limit(round_id), 0
+    waiting = iter(parts)
+    while group := [_octets(part, size) for part in islice(waiting, min(_GROUP, limit - 1))]:
+        if lazy + len(group) > limit:
+            kernels.reduce_words(total, prime.p, prime.ratio)
             lazy = 1
-        _add_part(round_id, totals, part)
-        lazy += 1
+        _add_group(total, group, counts, width)
+        lazy += len(group)
     if not lazy:
         raise MalformedMessage("sum", expected="at least one contribution", got="none")
-    _reduce(round_id, totals)
     out = np.empty(size, dtype=np.uint8)
-    start, width = 0, round_id.parameters.residue_bytes
-    for total in totals:
-        packing.pack(total, width, out[start : start + len(total) * width])
-        start += len(total) * width
+    packing.reduce_and_pack_chunks(total, prime.prime, lazy, counts, width, out)
     return out.tobytes()
+
+
+def _octets(part: Any, size: int) -> NDArray[np.uint8]:
+    if len(part) != size:
+        raise MalformedMessage("chunks", expected=f"{size} bytes", got=str(len(part)))
+    return np.frombuffer(part, dtype=np.uint8)
+
+
+def _add_group(
+    total: Polynomial, group: Sequence[NDArray[np.uint8]], counts: NDArray[np.int64], width: int
+) -> None:  # fmt: skip
+    """Adds a few parts block by block, so that a block's sum stays in the cache."""
+    start = 0
+    for block in range(0, len(counts), _BLOCK):
+        inside = counts[block : block + _BLOCK]
+        end = start + int(inside.sum())
+        for part in group:
+            packing.unpack_add_chunks(total[start:end], part[start * width : end * width], inside, width)
+        start = end
 
 
 def unpack_chunk(round_id: RoundId, data: Any, chunk: int) -> Polynomial:
@@ -63,20 +83,6 @@ def unpack_chunk(round_id: RoundId, data: Any, chunk: int) -> Polynomial:
     return total
 
 
-def _add_part(round_id: RoundId, totals: list[Polynomial], part: Any) -> None:
-    octets = np.frombuffer(part, dtype=np.uint8)
-    start, width = 0, round_id.parameters.residue_bytes
-    for total in totals:
-        packing.unpack_add(total, octets[start : start + len(total) * width], width)
-        start += len(total) * width
-
-
 def _lazy_limit(round_id: RoundId) -> int:
     """How many residues below q0 fit into a word without overflow."""
     return (1 << 64) // round_id.parameters.q0 - 1
-
-
-def _reduce(round_id: RoundId, totals: list[Polynomial]) -> None:
-    prime = ring_of(round_id.parameters).primes[0]
-    for total in totals:
-        kernels.reduce_words(total, prime.p, prime.ratio)
