@@ -1,0 +1,91 @@
+"""A consortium of the product's own processes: service (and, with a broker, workers), and five banks' nodes."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import pandas as pd
+
+from tests.common.nodes import NodeProcess
+from tests.common.processes import ServiceProcess, WorkerProcess
+from tests.common.servers import PostgresServer, RedisServer, Server
+
+
+class ConsortiumOfNodes:
+    """Everything in processes of its own.
+
+    Args:
+        folder: for data, homes and logs.
+        tables: each bank's rows.
+        workers: Celery workers over Redis and PostgreSQL; 0 for the embedded worker over SQLite.
+        settings: more of the service's settings.
+    """
+
+    def __init__(self, folder: Path, tables: list[pd.DataFrame], *, workers: int = 0, **settings: str) -> None:
+        self.folder, self._tables = folder, tables
+        self.backends: list[Server] = []
+        if workers:
+            redis, postgres = RedisServer(), PostgresServer()
+            settings |= {"CONSORTIUM_REDIS_URL": redis.url, "CONSORTIUM_DATABASE_URL": postgres.url}
+            self.backends = [redis, postgres]
+        self.service = ServiceProcess(folder, **settings)
+        self.workers = [WorkerProcess(folder, f"worker-{number}", **settings) for number in range(workers)]
+        self.nodes: list[NodeProcess] = []
+        self.token = ""
+
+    @property
+    def servers(self) -> list[Server]:
+        """Everything that runs, in the order in which it starts."""
+        return [*self.backends, self.service, *self.workers, *self.nodes]
+
+    def __enter__(self) -> Self:
+        try:
+            for server in self.servers:
+                server.start()
+            self.token = self.service.cli("token", "create", "ops", "--role", "admin")["token"]
+            for number, table in enumerate(self._tables):
+                self.enrol(f"bank-{number}", table)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def enrol(self, name: str, table: pd.DataFrame) -> None:
+        """Enrols a bank and starts its agent."""
+        path = self.folder / f"{name}.parquet"
+        table.to_parquet(path)
+        token = self.service.cli("node", "invite", name, token=self.token)["token"]
+        node = NodeProcess(self.folder, self.service.url, name, token, path)
+        self.nodes.append(node)
+        node.start()
+
+    def __exit__(self, *exception: object) -> None:
+        for server in reversed(self.servers):
+            server.stop()
+
+    def start_training(self, plan: dict[str, Any]) -> str:
+        """Creates a plan and starts a training of it."""
+        path = self.folder / f"{plan['name']}.json"
+        path.write_text(json.dumps(plan))
+        self.service.cli("plan", "create", str(path), token=self.token)
+        training: str = self.service.cli("training", "start", plan["name"], token=self.token)["id"]
+        return training
+
+    def show(self, training: str) -> dict[str, Any]:
+        """A training as the operator sees it."""
+        view: dict[str, Any] = self.service.cli("training", "show", training, token=self.token)
+        return view
+
+    def until(self, training: str, *states: str, timeout_s: float = 180.0) -> dict[str, Any]:
+        """Waits for a state of a training."""
+        until = time.monotonic() + timeout_s
+        while time.monotonic() < until:
+            view = self.show(training)
+            if view["state"] in states:
+                return view
+            time.sleep(0.3)
+        logs = "\n".join(server.log.read_text()[-1500:] for server in (self.service, *self.workers, *self.nodes))
+        raise AssertionError(f"training is {view['state']}: {view['reason']}; {view['events'][-5:]}\n{logs}")
