@@ -8,22 +8,27 @@ from pydantic import Field
 
 from learning.entities import EntityTableSettings
 from learning.entity_tables import EntityTables
+from learning.fedavg import FederatedAveraging
 from learning.gbdt import GradientBoosting
 from learning.gbdt_settings import GbdtSettings
 from learning.logistic import LogisticRegression
-from learning.logistic_settings import LogisticSettings
+from learning.logistic_settings import FedAvgSettings, LogisticSettings
 from learning.query import Algorithm
 
 #: What a plan's `learning` may be; `kind` says which.
-LearningSettings = Annotated[GbdtSettings | LogisticSettings | EntityTableSettings, Field(discriminator="kind")]
+LearningSettings = Annotated[
+    GbdtSettings | LogisticSettings | FedAvgSettings | EntityTableSettings, Field(discriminator="kind")
+]
 
 
-def build(settings: GbdtSettings | LogisticSettings | EntityTableSettings) -> Algorithm[Any, Any, Any]:
+def build(settings: GbdtSettings | LogisticSettings | FedAvgSettings | EntityTableSettings) -> Algorithm[Any, Any, Any]:
     """The algorithm of these settings."""
     match settings:
         case GbdtSettings():
             return GradientBoosting(settings)
         case LogisticSettings():
             return LogisticRegression(settings)
+        case FedAvgSettings():
+            return FederatedAveraging(settings)
         case EntityTableSettings():
             return EntityTables(settings)

@@ -62,7 +62,7 @@ class LogisticModel:
         Raises:
             DataRejected: a column is missing or not of its type.
         """
-        return np.asarray(1.0 / (1.0 + np.exp(-self.margins(features_of(frame, self.inputs)))))
+        return np.asarray(0.5 + 0.5 * np.tanh(0.5 * self.margins(features_of(frame, self.inputs))))
 
     def to_pipeline(self) -> Pipeline:
         """A fitted scikit-learn pipeline over `features_of`'s matrix: the scaler, then `LogisticRegression`.

@@ -78,7 +78,7 @@ def test_coefficients_equal_scikit_learns_pooled_fit(make, C):
     assert relative(model.coefficients, oracle.coef_[0]) < 1e-5
     assert abs(model.intercept - oracle.intercept_[0]) < 1e-5 * abs(oracle.intercept_[0])
     np.testing.assert_allclose(model.predict_proba(frame), oracle.predict_proba(Z)[:, 1], atol=1e-6)
-    assert model.evaluation["newton_rounds"] <= 15
+    assert model.evaluation["fitting_rounds"] <= 15
 
 
 @pytest.mark.parametrize("banks", [1, 3, 11])
@@ -192,7 +192,7 @@ def test_the_document_round_trips_and_says_everything():
     np.testing.assert_array_equal(again.predict_proba(frame), model.predict_proba(frame))
     document = json.loads(model.to_bytes())
     assert document["columns"] == ["amount", "balance", "count", "age"]
-    assert {"test_ap", "test_auc", "validation_ap", "newton_rounds"} <= set(document["evaluation"])
+    assert {"test_ap", "test_auc", "validation_ap", "fitting_rounds"} <= set(document["evaluation"])
     for bad in (b"", b"{}", b"[]", model.to_bytes()[:-3], model.to_bytes().replace(b'"logistic"', b'"gbdt"')):
         with pytest.raises(DataRejected):
             LogisticModel.from_bytes(bad)
