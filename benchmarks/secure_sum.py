@@ -249,6 +249,7 @@ def measure(banks: int, threshold: int, values: int, *, runs: int) -> dict[str, 
 
 #: The sweep's contributions together are larger than a processor's caches, as those of a real round are.
 _SWEEP_BYTES = 400 << 20
+_RANGE_CHUNKS = 16
 
 
 def sweep(values: int, *, runs: int) -> dict[str, Any]:
@@ -266,18 +267,24 @@ def _sweep_row(banks: int, values: int, runs: int) -> dict[str, Any]:
     plain = [np.frombuffer(body[: size // 8 * 8], dtype=np.int64) for body in distinct]
     total = np.zeros_like(plain[0])
 
-    def parts(count: int) -> Iterator[bytes]:
-        return (distinct[k % len(distinct)] for k in range(count))
+    def parts(count: int, offset: int, length: int) -> Iterator[memoryview]:
+        return (memoryview(distinct[k % len(distinct)])[offset : offset + length] for k in range(count))
+
+    def add_up(count: int) -> None:
+        for first in range(0, round_id.chunks, _RANGE_CHUNKS):  # a range is a task, as in the workers
+            chunks = min(_RANGE_CHUNKS, round_id.chunks - first)
+            offset, length = round_id.byte_range(first, chunks)
+            crypto.sum_chunks(round_id, first, chunks, parts(count, offset - crypto.HEADER_BYTES, length))
 
     def add() -> None:
         for k in range(banks):
             np.add(total, plain[k % len(plain)], out=total)
 
-    crypto.sum_chunks(round_id, 0, round_id.chunks, parts(2))
+    add_up(2)
     before = current_rss_mb()
     sums, adds = [], []
     for _ in range(runs):
-        sums.append(median_seconds(lambda: crypto.sum_chunks(round_id, 0, round_id.chunks, parts(banks)), runs=1))
+        sums.append(median_seconds(lambda: add_up(banks), runs=1))
         adds.append(median_seconds(add, runs=1))
     sum_s, numpy_s = statistics.median(sums), statistics.median(adds)
     return {
