@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,11 +22,23 @@ class ConsortiumOfNodes:
         folder: for data, homes and logs.
         tables: each bank's rows.
         workers: Celery workers over Redis and PostgreSQL; 0 for the embedded worker over SQLite.
+        policy: every bank's own policy.toml.
+        through: from the service's address and a bank's number to the address that this bank is told, a proxy's say.
         settings: more of the service's settings.
     """
 
-    def __init__(self, folder: Path, tables: list[pd.DataFrame], *, workers: int = 0, **settings: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        tables: list[pd.DataFrame],
+        *,
+        workers: int = 0,
+        policy: str = "",
+        through: Callable[[str, int], str] | None = None,
+        **settings: str,
+    ) -> None:
         self.folder, self._tables = folder, tables
+        self._policy, self._through = policy, through
         self.backends: list[Server] = []
         if workers:
             redis, postgres = RedisServer(), PostgresServer()
@@ -58,7 +71,10 @@ class ConsortiumOfNodes:
         path = self.folder / f"{name}.parquet"
         table.to_parquet(path)
         token = self.service.cli("node", "invite", name, token=self.token)["token"]
-        node = NodeProcess(self.folder, self.service.url, name, token, path)
+        url = self._through(self.service.url, len(self.nodes)) if self._through else self.service.url
+        node = NodeProcess(self.folder, url, name, token, path)
+        if self._policy:
+            (node.home / "policy.toml").write_text(self._policy)
         self.nodes.append(node)
         node.start()
 
@@ -81,11 +97,29 @@ class ConsortiumOfNodes:
 
     def until(self, training: str, *states: str, timeout_s: float = 180.0) -> dict[str, Any]:
         """Waits for a state of a training."""
+        return self.wait_for(training, lambda view: view["state"] in states, timeout_s=timeout_s)
+
+    def finish(self, training: str, *, timeout_s: float = 180.0) -> dict[str, Any]:
+        """Waits for the training's released model, confirmed by every bank that is here."""
+        view = self.until(training, "completed", "failed", "cancelled", timeout_s=timeout_s)
+        if view["state"] != "completed":
+            raise AssertionError(f"training is {view['state']}: {view['reason']}\n{self._logs()}")
+        return view
+
+    def wait_for(
+        self, training: str, seen: Callable[[dict[str, Any]], bool], *, timeout_s: float = 180.0
+    ) -> dict[str, Any]:
+        """Waits until a training looks as it should."""
         until = time.monotonic() + timeout_s
-        while time.monotonic() < until:
+        while True:
             view = self.show(training)
-            if view["state"] in states:
+            if seen(view):
                 return view
+            if time.monotonic() >= until:
+                raise AssertionError(
+                    f"training is {view['state']}: {view['reason']}; {view['events'][-5:]}\n{self._logs()}"
+                )
             time.sleep(0.3)
-        logs = "\n".join(server.log.read_text()[-1500:] for server in (self.service, *self.workers, *self.nodes))
-        raise AssertionError(f"training is {view['state']}: {view['reason']}; {view['events'][-5:]}\n{logs}")
+
+    def _logs(self) -> str:
+        return "\n".join(server.log.read_text()[-1500:] for server in (self.service, *self.workers, *self.nodes))
