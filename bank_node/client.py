@@ -93,6 +93,19 @@ class ServiceClient:
         self._give_up_after_s = give_up_after_s
         self._clock = clock
         self.traffic = Traffic()
+        self._in_long_poll = False
+
+    def end_long_poll(self) -> None:
+        """For a signal's handler, which runs in the waiting thread: ends a request that waits for the next work.
+
+        All requests may be repeated, and what one of them promised is on disk, so nothing is lost.
+
+        Raises:
+            Stopped: such a request is under way.
+        """
+        if self._in_long_poll:
+            self._in_long_poll = False
+            raise Stopped
 
     def enrol(self, request: EnrolmentRequest) -> EnrolmentReply:
         """`POST /v1/nodes`, unsigned but for the statement inside. Not repeated: the token works once."""
@@ -165,10 +178,13 @@ class ServiceClient:
             headers["Authorization"] = f"Bearer {token}"
         self.traffic.requests += 1
         self.traffic.bytes_up += len(request.body)
+        self._in_long_poll = "wait=" in request.target
         try:
             response = self._http.request(request.method, request.target, content=request.body, headers=headers)
         except httpx.TransportError as error:
             raise _Retryable(type(error).__name__) from error
+        finally:
+            self._in_long_poll = False
         self.traffic.bytes_down += len(response.content)
         _raise_for_problem(request, response)
         return response

@@ -34,6 +34,13 @@ def run(once: bool, home: Home) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with AgentLock(home), open_node(home, stop=stop, settings=settings) as node:
+
+        def end(*_: object) -> None:
+            stop.set()
+            node.client.end_long_poll()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, end)
         agent = Agent(
             node.client, Participations(node), node.board, stop=stop, long_poll_s=settings.long_poll_s, clock=node.clock
         )
