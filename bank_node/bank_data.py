@@ -87,7 +87,7 @@ class BankData:
         from learning.schema import FeatureSchema, prepare  # noqa: PLC0415  # pulls in pandas
 
         schema = FeatureSchema.model_validate(plan.learning["inputs"])
-        return prepare(self.with_features(frame, plan), schema)
+        return prepare(self.with_features(frame, plan), schema, randbytes=os.urandom)
 
     def _read(self, plan: Plan, path: Path | None = None, *, for_scoring: bool = False) -> pd.DataFrame:
         name = plan.features.dataset

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from learning.errors import DataRejected
+from learning.privacy import RandBytes
 
 ColumnName = Annotated[str, Field(min_length=1, max_length=128)]
 #: A categorical feature's codes are exact in float32 and fit into a byte of bins.
@@ -202,12 +203,14 @@ class Dataset:
         y: uint8, shape (n,), 0 or 1.
         weight: float64, shape (n,), or None for all 1.
         part: uint8, shape (n,), a `Part` a row.
+        randbytes: source of cryptographic randomness, for plans with privacy noise.
     """
 
     X: NDArray[np.float32]
     y: NDArray[np.uint8]
     weight: NDArray[np.float64] | None
     part: NDArray[np.uint8]
+    randbytes: RandBytes | None = None
 
     @property
     def rows(self) -> int:
@@ -215,8 +218,13 @@ class Dataset:
         return len(self.y)
 
 
-def prepare(frame: pd.DataFrame, schema: FeatureSchema) -> Dataset:
+def prepare(frame: pd.DataFrame, schema: FeatureSchema, *, randbytes: RandBytes | None = None) -> Dataset:
     """Checks a bank's table against the schema, and lays it out for learning. An empty table is allowed.
+
+    Args:
+        frame: the bank's table.
+        schema: from the plan.
+        randbytes: for plans with privacy noise: ``os.urandom`` at a bank.
 
     Raises:
         DataRejected: a column is missing, twice there, or not of its type; the sentence names it.
@@ -224,7 +232,7 @@ def prepare(frame: pd.DataFrame, schema: FeatureSchema) -> Dataset:
     require_columns(frame, schema.columns)
     return Dataset(
         X=features_of(frame, schema), y=_label(frame, schema.label), weight=_weight(frame, schema.weight),
-        part=_parts(frame, schema),
+        part=_parts(frame, schema), randbytes=randbytes,
     )  # fmt: skip
 
 

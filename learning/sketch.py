@@ -64,6 +64,10 @@ class Grid:
         return np.bincount(found, minlength=self.cells).astype(np.int64)
 
 
+#: The coarse cells as a grid.
+COARSE_GRID = Grid(np.arange(COARSE_CELLS, dtype=np.uint64) << np.uint64(_SHIFT))
+
+
 def refine(counts: NDArray[np.int64], fine_cells: int) -> Grid:
     """Cuts the coarse cells that hold much into parts, in proportion to what they hold.
 
