@@ -249,17 +249,20 @@ def measure(banks: int, threshold: int, values: int, *, runs: int) -> dict[str, 
 
 #: The sweep's contributions together are larger than a processor's caches, as those of a real round are.
 _SWEEP_BYTES = 400 << 20
+_LEAST_BYTES = 128 << 20
 _RANGE_CHUNKS = 16
 
 
 def sweep(values: int, *, runs: int) -> dict[str, Any]:
     """The worker's sum over more and more banks, beside NumPy's addition of as many bytes; memory must not grow."""
     rows = [_sweep_row(banks, values, runs) for banks in (3, 10, 30, 100, 300, 1000)]
-    return {"values": values, "rows": rows, "peak_rss_mb": peak_rss_mb(), "machine": machine()}
+    return {"rows": rows, "peak_rss_mb": peak_rss_mb(), "machine": machine()}
 
 
 def _sweep_row(banks: int, values: int, runs: int) -> dict[str, Any]:
     parameters = crypto.derive(crypto.ParameterSpec(40, banks, 5, 4))
+    # Few banks send more values, so that no row's contributions lie in a processor's cache: a worker reads them afresh.
+    values = max(values, _LEAST_BYTES // (banks * parameters.residue_bytes))
     round_id = crypto.RoundId(parameters, bytes(16), 0, values)
     size = round_id.byte_range(0, round_id.chunks)[1]
     generator = np.random.default_rng(3)
@@ -289,6 +292,7 @@ def _sweep_row(banks: int, values: int, runs: int) -> dict[str, Any]:
     sum_s, numpy_s = statistics.median(sums), statistics.median(adds)
     return {
         "banks": banks,
+        "values": values,
         "residue_bytes": parameters.residue_bytes,
         "gb_per_s": banks * size / sum_s / 1e9,
         "numpy_gb_per_s": banks * size / numpy_s / 1e9,

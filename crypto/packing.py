@@ -17,6 +17,10 @@ from crypto.kernels import jit
 
 Words = NDArray[np.uint64]
 
+_NO_BITS, _ALL_BITS = np.uint64(0), np.uint64(2**64 - 1)
+#: Residues that are below their prime are packed as they are: nothing is subtracted.
+_NO_PRIME = np.uint64(0)
+
 #: The planes of a residue of so many bytes.
 _PLANES: dict[int, tuple[type[np.unsignedinteger[Any]], ...]] = {
     6: (np.uint32, np.uint16),
@@ -44,15 +48,17 @@ def planes(data: bytes | bytearray | memoryview | NDArray[np.uint8], count: int,
 
 def pack(residues: Words, residue_bytes: int, out: NDArray[np.uint8]) -> None:
     """Writes a chunk's residues into ``out``, ``len(residues) * residue_bytes`` bytes."""
-    _PACK[residue_bytes](residues, *planes(out, len(residues), residue_bytes))
+    _PACK[residue_bytes](residues, _NO_PRIME, *planes(out, len(residues), residue_bytes))
 
 
 def unpack_add(total: Words, data: Any, residue_bytes: int) -> None:
     """Adds a packed chunk to ``total``, without reducing: below 2^60 each, sixteen fit a word before a reduction."""
-    _ADD[residue_bytes](total, *planes(data, len(total), residue_bytes))
+    _ADD[residue_bytes](total, _ALL_BITS, *planes(data, len(total), residue_bytes))
 
 
-def unpack_add_chunks(total: Words, data: NDArray[np.uint8], counts: NDArray[np.int64], residue_bytes: int) -> None:
+def unpack_add_chunks(
+    total: Words, data: NDArray[np.uint8], counts: NDArray[np.int64], residue_bytes: int, *, begin: bool = False
+) -> None:
     """Adds several packed chunks, one after the other, to ``total``; see `unpack_add`.
 
     Args:
@@ -60,8 +66,9 @@ def unpack_add_chunks(total: Words, data: NDArray[np.uint8], counts: NDArray[np.
         data: uint8, the chunks' bytes.
         counts: int64, residues of each chunk.
         residue_bytes: 6, 7 or 8.
+        begin: overwrite ``total`` instead: a sum's first part, which spares zeros.
     """
-    _ADD_CHUNKS[residue_bytes](total, data, counts)
+    _ADD_CHUNKS[residue_bytes](total, _NO_BITS if begin else _ALL_BITS, data, counts)
 
 
 def reduce_and_pack_chunks(
@@ -81,77 +88,82 @@ def largest(data: Any, count: int, residue_bytes: int) -> int:
 
 
 @jit
-def _pack6(x, low, mid):  # type: ignore[no-untyped-def]
+def _pack6(x, p, low, mid):  # type: ignore[no-untyped-def]
     for j in range(x.shape[0]):
-        low[j] = nb.uint32(x[j] & nb.uint64(0xFFFFFFFF))
-        mid[j] = nb.uint16(x[j] >> nb.uint64(32))
+        y = min(x[j], x[j] - p)
+        low[j] = nb.uint32(y & nb.uint64(0xFFFFFFFF))
+        mid[j] = nb.uint16(y >> nb.uint64(32))
 
 
 @jit
-def _pack7(x, low, mid, top):  # type: ignore[no-untyped-def]
+def _pack7(x, p, low, mid, top):  # type: ignore[no-untyped-def]
     for j in range(x.shape[0]):
-        low[j] = nb.uint32(x[j] & nb.uint64(0xFFFFFFFF))
-        mid[j] = nb.uint16((x[j] >> nb.uint64(32)) & nb.uint64(0xFFFF))
-        top[j] = nb.uint8(x[j] >> nb.uint64(48))
+        y = min(x[j], x[j] - p)
+        low[j] = nb.uint32(y & nb.uint64(0xFFFFFFFF))
+        mid[j] = nb.uint16((y >> nb.uint64(32)) & nb.uint64(0xFFFF))
+        top[j] = nb.uint8(y >> nb.uint64(48))
 
 
 @jit
-def _pack8(x, low, high):  # type: ignore[no-untyped-def]
+def _pack8(x, p, low, high):  # type: ignore[no-untyped-def]
     for j in range(x.shape[0]):
-        low[j] = nb.uint32(x[j] & nb.uint64(0xFFFFFFFF))
-        high[j] = nb.uint32(x[j] >> nb.uint64(32))
+        y = min(x[j], x[j] - p)
+        low[j] = nb.uint32(y & nb.uint64(0xFFFFFFFF))
+        high[j] = nb.uint32(y >> nb.uint64(32))
 
 
 @jit
-def _add2(total, low, high):  # type: ignore[no-untyped-def]
+def _add2(total, keep, low, high):  # type: ignore[no-untyped-def]
     for j in range(total.shape[0]):
-        total[j] += nb.uint64(low[j]) | (nb.uint64(high[j]) << nb.uint64(32))
+        total[j] = (total[j] & keep) + (nb.uint64(low[j]) | (nb.uint64(high[j]) << nb.uint64(32)))
 
 
 @jit
-def _add3(total, low, mid, top):  # type: ignore[no-untyped-def]
+def _add3(total, keep, low, mid, top):  # type: ignore[no-untyped-def]
     for j in range(total.shape[0]):
-        total[j] += nb.uint64(low[j]) | (nb.uint64(mid[j]) << nb.uint64(32)) | (nb.uint64(top[j]) << nb.uint64(48))
+        total[j] = (total[j] & keep) + (
+            nb.uint64(low[j]) | (nb.uint64(mid[j]) << nb.uint64(32)) | (nb.uint64(top[j]) << nb.uint64(48))
+        )
 
 
 @jit
-def _add_chunks6(total, data, counts):  # type: ignore[no-untyped-def]
+def _add_chunks6(total, keep, data, counts):  # type: ignore[no-untyped-def]
     done = 0
     for c in range(counts.shape[0]):
         n = counts[c]
         start = done * 6
         low = data[start : start + 4 * n].view(np.uint32)
         mid = data[start + 4 * n : start + 6 * n].view(np.uint16)
-        _add2(total[done : done + n], low, mid)
+        _add2(total[done : done + n], keep, low, mid)
         done += n
 
 
 @jit
-def _add_chunks7(total, data, counts):  # type: ignore[no-untyped-def]
+def _add_chunks7(total, keep, data, counts):  # type: ignore[no-untyped-def]
     done = 0
     for c in range(counts.shape[0]):
         n = counts[c]
         start = done * 7
         low = data[start : start + 4 * n].view(np.uint32)
         mid = data[start + 4 * n : start + 6 * n].view(np.uint16)
-        _add3(total[done : done + n], low, mid, data[start + 6 * n : start + 7 * n])
+        _add3(total[done : done + n], keep, low, mid, data[start + 6 * n : start + 7 * n])
         done += n
 
 
 @jit
-def _add_chunks8(total, data, counts):  # type: ignore[no-untyped-def]
+def _add_chunks8(total, keep, data, counts):  # type: ignore[no-untyped-def]
     done = 0
     for c in range(counts.shape[0]):
         n = counts[c]
         start = done * 8
         low = data[start : start + 4 * n].view(np.uint32)
-        _add2(total[done : done + n], low, data[start + 4 * n : start + 8 * n].view(np.uint32))
+        _add2(total[done : done + n], keep, low, data[start + 4 * n : start + 8 * n].view(np.uint32))
         done += n
 
 
 @jit
 def _reduce(total, multiples):  # type: ignore[no-untyped-def]
-    for k in range(multiples.shape[0]):
+    for k in range(multiples.shape[0] - 1):  # the last one is subtracted while packing
         multiple = multiples[k]
         for j in range(total.shape[0]):
             total[j] = min(total[j], total[j] - multiple)
@@ -165,7 +177,12 @@ def _reduce_pack6(total, multiples, counts, out):  # type: ignore[no-untyped-def
         x = total[done : done + n]
         _reduce(x, multiples)
         start = done * 6
-        _pack6(x, out[start : start + 4 * n].view(np.uint32), out[start + 4 * n : start + 6 * n].view(np.uint16))
+        _pack6(
+            x,
+            multiples[-1],
+            out[start : start + 4 * n].view(np.uint32),
+            out[start + 4 * n : start + 6 * n].view(np.uint16),
+        )
         done += n
 
 
@@ -179,7 +196,7 @@ def _reduce_pack7(total, multiples, counts, out):  # type: ignore[no-untyped-def
         start = done * 7
         low = out[start : start + 4 * n].view(np.uint32)
         mid = out[start + 4 * n : start + 6 * n].view(np.uint16)
-        _pack7(x, low, mid, out[start + 6 * n : start + 7 * n])
+        _pack7(x, multiples[-1], low, mid, out[start + 6 * n : start + 7 * n])
         done += n
 
 
@@ -191,7 +208,12 @@ def _reduce_pack8(total, multiples, counts, out):  # type: ignore[no-untyped-def
         x = total[done : done + n]
         _reduce(x, multiples)
         start = done * 8
-        _pack8(x, out[start : start + 4 * n].view(np.uint32), out[start + 4 * n : start + 8 * n].view(np.uint32))
+        _pack8(
+            x,
+            multiples[-1],
+            out[start : start + 4 * n].view(np.uint32),
+            out[start + 4 * n : start + 8 * n].view(np.uint32),
+        )
         done += n
 
 

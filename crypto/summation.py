@@ -52,7 +52,7 @@ def sum_chunks(round_id: RoundId, first_chunk: int, chunk_count: int, parts: Ite
         if lazy + len(group) > limit:
             kernels.reduce_words(total, prime.p, prime.ratio)
             lazy = 1
-        _add_group(total, group, counts, width)
+        _add_group(total, group, counts, width, begin=not lazy)
         lazy += len(group)
     if not lazy:
         raise MalformedMessage("sum", expected="at least one contribution", got="none")
@@ -62,15 +62,13 @@ def sum_chunks(round_id: RoundId, first_chunk: int, chunk_count: int, parts: Ite
 
 
 def _workspace(length: int) -> Polynomial:
-    """Zeros; kept by each thread for its next sum, since fresh pages cost as much as adding a few contributions."""
+    """Kept by each thread for its next sum, since fresh pages cost as much as adding a few contributions."""
     kept: Polynomial | None = getattr(_OF_THREAD, "total", None)
     if kept is None or len(kept) < length:
         kept = np.empty(length, dtype=np.uint64)
         if length <= _KEPT_WORDS:
             _OF_THREAD.total = kept
-    total = kept[:length]
-    total[:] = 0
-    return total
+    return kept[:length]
 
 
 def _octets(part: Any, size: int) -> NDArray[np.uint8]:
@@ -80,15 +78,16 @@ def _octets(part: Any, size: int) -> NDArray[np.uint8]:
 
 
 def _add_group(
-    total: Polynomial, group: Sequence[NDArray[np.uint8]], counts: NDArray[np.int64], width: int
+    total: Polynomial, group: Sequence[NDArray[np.uint8]], counts: NDArray[np.int64], width: int, *, begin: bool
 ) -> None:  # fmt: skip
     """Adds a few parts block by block, so that a block's sum stays in the cache."""
     start = 0
     for block in range(0, len(counts), _BLOCK):
         inside = counts[block : block + _BLOCK]
         end = start + int(inside.sum())
-        for part in group:
-            packing.unpack_add_chunks(total[start:end], part[start * width : end * width], inside, width)
+        for k, part in enumerate(group):
+            octets = part[start * width : end * width]
+            packing.unpack_add_chunks(total[start:end], octets, inside, width, begin=begin and k == 0)
         start = end
 
 
