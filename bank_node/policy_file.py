@@ -34,8 +34,8 @@ class PrivacyBudget(BaseModel):
     """What all trainings with privacy noise may cost this bank together.
 
     Attributes:
-        epsilon: most epsilon spent, added up over trainings (basic composition, an upper bound).
-        delta: most delta, added up likewise.
+        epsilon: most epsilon spent over all trainings, composed as Gaussian mechanisms on the same records.
+        delta: at which epsilon is stated, once for all trainings together.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -125,7 +125,7 @@ def load_policy(home: Home) -> Policy:
 POLICY_TEMPLATE = """\
 # This bank's policy. No service can override it. What is not set has the default shown.
 # plans = ["card-fraud"]          # only these plans; [] allows any
-# algorithms = ["gbdt", "logistic", "entity_tables"]
+# algorithms = ["gbdt", "random_gbdt", "logistic", "entity_tables"]
 # allow_unprotected = false       # plans without encryption
 # min_contributors = 3            # fewest banks in any sum
 # require_agreement = true        # below the default threshold
