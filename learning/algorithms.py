@@ -14,18 +14,25 @@ from learning.gbdt_settings import GbdtSettings
 from learning.logistic import LogisticRegression
 from learning.logistic_settings import FedAvgSettings, LogisticSettings
 from learning.query import Algorithm
+from learning.random_trees import RandomTrees
+from learning.random_trees_settings import RandomTreesSettings
 
 #: What a plan's `learning` may be; `kind` says which.
 LearningSettings = Annotated[
-    GbdtSettings | LogisticSettings | FedAvgSettings | EntityTableSettings, Field(discriminator="kind")
+    GbdtSettings | RandomTreesSettings | LogisticSettings | FedAvgSettings | EntityTableSettings,
+    Field(discriminator="kind"),
 ]
 
 
-def build(settings: GbdtSettings | LogisticSettings | FedAvgSettings | EntityTableSettings) -> Algorithm[Any, Any, Any]:
+def build(
+    settings: GbdtSettings | RandomTreesSettings | LogisticSettings | FedAvgSettings | EntityTableSettings,
+) -> Algorithm[Any, Any, Any]:
     """The algorithm of these settings."""
     match settings:
         case GbdtSettings():
             return GradientBoosting(settings)
+        case RandomTreesSettings():
+            return RandomTrees(settings)
         case LogisticSettings():
             return LogisticRegression(settings)
         case FedAvgSettings():
