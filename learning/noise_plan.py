@@ -49,7 +49,11 @@ class NoisePlan:
             kind: "count", "sketch", "leaves" or "scores".
             sensitivity: Euclidean norm of the most that one record changes in the sum.
         """
-        return self.multiplier / math.sqrt(self.shares[kind]) * sensitivity
+        return self.sigma_of_share(self.shares[kind], sensitivity)
+
+    def sigma_of_share(self, share: float, sensitivity: float) -> float:
+        """The same for a share."""
+        return self.multiplier / math.sqrt(share) * sensitivity
 
     @property
     def cost(self) -> GaussianRounds:

@@ -75,7 +75,8 @@ def discrete_gaussian(sigma: float, shape: tuple[int, ...], randbytes: RandBytes
     """Independent discrete Gaussian integers: P(k) proportional to ``exp(-k**2 / (2 sigma**2))``.
 
     Rejection from a two-sided geometric distribution (Canonne, Kamath and Steinke 2020, algorithm 3), in double
-    precision with 53 random bits a uniform, so that probabilities are right to about 2^-50.
+    precision: an integer's probability is a whole number of steps of 2^-53 in the uniform that it comes from (finer in
+    the tail), hence right to a relative ``sigma * 2**-53``: 2^-27 for a sigma of 2^26 units.
 
     Args:
         sigma: standard deviation in units of the grid, at most 2**40; 0 gives zeros.
@@ -101,11 +102,13 @@ def _candidates(sigma: float, count: int, randbytes: RandBytes) -> NDArray[np.in
     t = math.floor(sigma) + 1
     bits = np.frombuffer(randbytes(24 * count), dtype="<u8").reshape(3, count)
     # (bits + 1/2) / 2^53 lies strictly between 0 and 1, so the logarithms are finite.
-    uniform = ((bits[:2] >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
-    size = np.floor(-t * np.log(uniform[0]))
-    negative = (bits[2] & np.uint64(1)).astype(bool)
+    whole = (bits >> np.uint64(11)).astype(np.float64)
+    # The tail comes from small uniforms: they get 53 more bits, of which large ones have no use.
+    uniform = (whole[0] + (whole[2] + 0.5) * 2.0**-53) * 2.0**-53
+    size = np.floor(-t * np.log(uniform))
+    negative = (bits[2] & np.uint64(1)).astype(bool)  # the lowest bit is not among those 53
     keep = ~(negative & (size == 0))  # zero has one sign, or it would be twice as likely
-    keep &= np.log(uniform[1]) < -((size - sigma**2 / t) ** 2) / (2.0 * sigma**2)
+    keep &= np.log((whole[1] + 0.5) * 2.0**-53) < -((size - sigma**2 / t) ** 2) / (2.0 * sigma**2)
     signed: NDArray[np.float64] = np.where(negative, -size, size)[keep]
     return signed.astype(np.int64)
 

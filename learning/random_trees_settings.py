@@ -26,7 +26,7 @@ class PrivacySettings(BaseModel):
     epsilon: float | None = Field(default=None, ge=0.01, le=100)
     delta: float = Field(default=1e-6, gt=0, le=0.01)
     noise_multiplier: float | None = Field(default=None, ge=0.05, le=1000)
-    noise_banks: int = Field(default=2, ge=1, le=1000)
+    noise_banks: int = Field(default=2, ge=1, le=100)
 
     @model_validator(mode="after")
     def _one_of_both(self) -> PrivacySettings:
