@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from learning.drift import Drift, DriftSettings
 from learning.entities import EntityTableSettings
 from learning.entity_tables import EntityTables
 from learning.fedavg import FederatedAveraging
@@ -19,13 +20,18 @@ from learning.random_trees_settings import RandomTreesSettings
 
 #: What a plan's `learning` may be; `kind` says which.
 LearningSettings = Annotated[
-    GbdtSettings | RandomTreesSettings | LogisticSettings | FedAvgSettings | EntityTableSettings,
+    GbdtSettings | RandomTreesSettings | LogisticSettings | FedAvgSettings | EntityTableSettings | DriftSettings,
     Field(discriminator="kind"),
 ]
 
 
 def build(
-    settings: GbdtSettings | RandomTreesSettings | LogisticSettings | FedAvgSettings | EntityTableSettings,
+    settings: GbdtSettings
+    | RandomTreesSettings
+    | LogisticSettings
+    | FedAvgSettings
+    | EntityTableSettings
+    | DriftSettings,
 ) -> Algorithm[Any, Any, Any]:
     """The algorithm of these settings."""
     match settings:
@@ -39,3 +45,5 @@ def build(
             return FederatedAveraging(settings)
         case EntityTableSettings():
             return EntityTables(settings)
+        case DriftSettings():
+            return Drift(settings)

@@ -44,6 +44,7 @@ class GbdtState:
         phase: what the next sum is for.
         counts: rows and weights.
         grids: fine cells of the features that need a sketch.
+        passes: sums that the sketch has taken.
         bins: the public bins.
         base_margin: log-odds before the first tree.
         trees: finished ones.
@@ -55,6 +56,7 @@ class GbdtState:
     phase: Phase = "count"
     counts: Counts | None = None
     grids: tuple[sketch.Grid, ...] = ()
+    passes: int = 0
     bins: Bins | None = None
     base_margin: float = 0.0
     trees: tuple[Tree, ...] = ()
@@ -230,7 +232,7 @@ class GradientBoosting:
         # XGBoost keeps the base score as a float32.
         rate = float(np.float32(rate))
         state = replace(
-            state, counts=counts, grids=grids, base_margin=math.log(rate / (1 - rate)), phase="refine",
+            state, counts=counts, grids=grids, base_margin=math.log(rate / (1 - rate)), phase="refine", passes=1,
             expected=3 + self.settings.trees * self.settings.max_depth,
         )  # fmt: skip
         return state if grids else self._plant(replace(state, bins=Bins.of(self.settings.inputs, self._edges(()))))
@@ -242,11 +244,13 @@ class GradientBoosting:
         return edges
 
     def _apply_refined(self, state: GbdtState, fine: NDArray[np.int64]) -> GbdtState:
-        found, start = [], 0
-        for grid in state.grids:
-            counts = fine[start : start + grid.cells]
-            found.append(sketch.quantile_edges(grid, counts, self._value_bins))
-            start += grid.cells
+        ends = np.cumsum([grid.cells for grid in state.grids])[:-1]
+        counted = list(zip(state.grids, np.split(fine, ends), strict=True))
+        sharper = tuple(sketch.sharpen(grid, counts, self._value_bins) for grid, counts in counted)
+        passes = state.passes + 1
+        if passes < sketch.PASSES and any(new is not old for new, old in zip(sharper, state.grids, strict=True)):
+            return replace(state, grids=sharper, passes=passes)
+        found = [sketch.quantile_edges(grid, counts, self._value_bins) for grid, counts in counted]
         bins = Bins.of(self.settings.inputs, self._edges(found))
         return self._plant(replace(state, bins=bins, grids=()))
 

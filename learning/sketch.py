@@ -1,14 +1,16 @@
-"""Quantile sketch in two secure sums: how the values of each feature are spread over all banks, then finer where it
+"""Quantile sketch in a few secure sums: how the values of each feature are spread over all banks, then finer where it
 matters.
 
 The grid is the order of float32 itself: the bits of a number, turned so that they sort as integers (Terdiman's trick),
 are cut to the sign, the exponent and two bits of the mantissa: a symmetric-log grid with four cells an octave, which
-needs no bounds. The second sum counts the cells that hold much, cut into equal parts of that integer order; bin edges
-are exact float32 numbers. Categories and booleans need no sketch.
+needs no bounds. The second sum counts the cells that hold much, cut into equal parts of that integer order. Where a
+part still holds more than a bin should (values that lie close together far from zero, or many equal ones) the next sum
+cuts it once more. Bin edges are exact float32 numbers. Categories and booleans need no sketch.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +21,10 @@ COARSE_BITS = 11
 COARSE_CELLS = 1 << COARSE_BITS
 _SHIFT = 32 - COARSE_BITS
 _SIGN = np.uint32(0x80000000)
+#: Sums at most: the coarse one, the fine one, and two for what lies close together far from zero.
+PASSES = 4
+#: Parts into which a cell that still holds too much is cut, for each bin's worth of values in it.
+_PARTS_A_BIN = 16
 
 
 def ordered(values: NDArray[np.float32]) -> NDArray[np.uint32]:
@@ -90,6 +96,30 @@ def refine(counts: NDArray[np.int64], fine_cells: int) -> Grid:
         starts.append(np.array([(int(cell) + 1) << _SHIFT], dtype=np.uint64))
     merged = np.unique(np.concatenate(starts))
     return Grid(merged[merged < (1 << 32)])
+
+
+def sharpen(grid: Grid, counts: NDArray[np.int64], max_bins: int) -> Grid:
+    """Cuts the cells that hold more than an eighth of a bin, if any holds more than a half.
+
+    Args:
+        grid: cells of which those that hold anything are a power of two wide.
+        counts: int64, shape (grid.cells,), of all banks together.
+        max_bins: bins that are wanted.
+
+    Returns:
+        The same grid if none does, or those that do are single numbers.
+    """
+    width = np.diff(np.append(grid.starts, np.uint64(1 << 32)))
+    part_of_bin = np.where(width > 1, counts, 0) * (max_bins / max(1, int(counts.sum())))
+    if not (part_of_bin > 1 / 2).any():
+        return grid
+    heavy = np.flatnonzero(part_of_bin > 1 / 8)
+    parts = [grid.starts]
+    for cell in heavy:
+        # A power of two, as the cell's own width is.
+        step = max(1, int(width[cell]) >> math.ceil(math.log2(_PARTS_A_BIN * part_of_bin[cell])))
+        parts.append(grid.starts[cell] + np.arange(0, int(width[cell]), step, dtype=np.uint64))
+    return Grid(np.unique(np.concatenate(parts)))
 
 
 def quantile_edges(grid: Grid, counts: NDArray[np.int64], max_bins: int) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from types import TracebackType
@@ -35,10 +36,8 @@ class RecordingProxy:
         self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
         for open_socket in self._open:
-            try:
+            with contextlib.suppress(OSError):  # its peer may have been faster
                 open_socket.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # its peer was faster
             open_socket.close()
         for thread in self._threads:
             thread.join(10)
@@ -72,7 +71,5 @@ def _relay(source: socket.socket, sink: socket.socket, record: bytearray | None)
     except OSError:
         pass  # either side is gone: so is the connection
     for end in (source, sink):
-        try:
+        with contextlib.suppress(OSError):  # it may be closed already
             end.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # already closed

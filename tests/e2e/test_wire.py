@@ -13,7 +13,6 @@ from pydantic import TypeAdapter
 
 from learning.algorithms import LearningSettings, build
 from learning.driver import run
-from learning.query import to_fixed_point
 from learning.schema import FeatureSchema, prepare
 from protocol.aggregate import encode_aggregate, value_bytes
 from tests.common.consortium_of_nodes import ConsortiumOfNodes
