@@ -6,9 +6,9 @@ privacy", JRSS B 2022, corollary 3.3), adaptive choices included. So a plan has 
 training, and every sum a *share* s of 1 / z**2: its own multiplier is ``z / sqrt(s)``. A record's shares add up to 1.
 
     a training row           count + sketch + leaves = 1
-    a validation or test row count + scores          = 1
+    a validation or test row count + spread + scores = 1
 
-Nobody's row is in both lines, which is why the scores cost nothing beside the leaves (parallel composition).
+Nobody's row is in both lines, which is why spread and scores cost nothing beside the leaves (parallel composition).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from learning.random_trees_settings import PrivacySettings, RandomTreesSettings
 _STEP = 2.0**-10
 _COUNT_SHARE = 0.02
 _SKETCH_SHARE = 0.13
+_SPREAD_SHARE = 0.18
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class NoisePlan:
         """The standard deviation of the noise in every entry of a sum of this kind.
 
         Args:
-            kind: "count", "sketch", "leaves" or "scores".
+            kind: "count", "sketch", "leaves", "spread" or "scores".
             sensitivity: Euclidean norm of the most that one record changes in the sum.
         """
         return self.sigma_of_share(self.shares[kind], sensitivity)
@@ -90,6 +91,7 @@ def noise_plan(settings: RandomTreesSettings) -> NoisePlan | None:
         "count": _COUNT_SHARE,
         "sketch": sketch,
         "leaves": (1.0 - _COUNT_SHARE - sketch) / settings.batches,
-        "scores": 1.0 - _COUNT_SHARE,
+        "spread": _SPREAD_SHARE,
+        "scores": 1.0 - _COUNT_SHARE - _SPREAD_SHARE,
     }
     return NoisePlan(multiplier_of(settings.privacy), settings.privacy.delta, settings.privacy.noise_banks, shares)

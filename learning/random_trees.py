@@ -1,6 +1,6 @@
 """Random trees over secure sums, with or without differential privacy of every record.
 
-    counts ─► (sketch) ─► for every batch of trees: one sum of their leaves ─► scores ─► model
+    counts ─► (sketch) ─► for every batch of trees: one sum of their leaves ─► (spread) ─► scores ─► model
 
 "DP-TR" of Maddock, Cormode, Wang, Maple and Jha, "Federated boosted decision trees with differential privacy" (CCS
 2022): the structure is drawn from the public seed and asks nothing of the data, so that the whole budget goes into the
@@ -34,6 +34,7 @@ from learning.errors import ContributionRejected
 from learning.evaluation import SCORE_CELLS, evaluate, score_histogram
 from learning.gbdt_model import GbdtModel
 from learning.noise_plan import NoisePlan, noise_plan
+from learning.noised_scores import SPREAD_CELLS, counts_between, cuts_of, spread_of, unfold
 from learning.privacy import bank_noise
 from learning.query import LocalCache, Query
 from learning.random_structure import declared_edges, random_tree
@@ -43,14 +44,11 @@ from learning.tree import NO_CHILD, Tree
 
 #: Second derivatives are summed this much larger; see the module's paragraph on sensitivity.
 HESSIAN_SCALE = 3.25
-#: A sketch's cell or a score's group that holds less than so many standard deviations of the noise counts as empty.
+#: A sketch's cell that holds less than so many standard deviations of the noise counts as empty.
 _SIGNIFICANT = 3.0
-#: Under noise, scores are counted in groups of so many cells: half a unit of log-odds.
-_SCORE_GROUP = 32
-_GROUPS = (SCORE_CELLS - 2) // _SCORE_GROUP
 _COUNTS = 2 * len(Part)
 
-Phase = Literal["count", "sketch", "leaves", "scores", "done"]
+Phase = Literal["count", "sketch", "leaves", "spread", "scores", "done"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +62,7 @@ class RandomTreesState:
         base_margin: log-odds before the first tree.
         trees: finished ones.
         batch: the trees whose leaves are asked for.
+        cuts: where the scores are cut for an evaluation under noise.
         scores: summed histograms of the final scores: validation, then test.
     """
 
@@ -73,6 +72,7 @@ class RandomTreesState:
     base_margin: float = 0.0
     trees: tuple[Tree, ...] = ()
     batch: tuple[Tree, ...] = ()
+    cuts: NDArray[np.int64] | None = None
     scores: tuple[NDArray[np.int64], ...] = ()
     rounds: int = 0
     expected: int = 0
@@ -99,14 +99,15 @@ class RandomTrees:
             if not isinstance(feature, CategoricalFeature | BooleanFeature)
         ]
         self._has_sketch = settings.edges == "sketched" and bool(self._sketched)
-        loudest = max((self._sigma(kind) for kind in ("count", "sketch", "leaves", "scores")), default=0.0)
+        loudest = max(self._sigma(kind) for kind in ("count", "sketch", "leaves", "spread", "scores"))
         # 64 standard deviations: twelve of the sum's, when up to 28 times as many banks answer as must.
         self._bound = float(2 ** math.ceil(math.log2(settings.max_rows + 64 * loudest)))
         self._resolution = resolution_of(self._bound)
 
     def start(self) -> RandomTreesState:
         """Nothing is known yet."""
-        rounds = 1 + self._has_sketch + self.settings.batches + self.settings.evaluate
+        judging = (1 if self.noise is None else 2) if self.settings.evaluate else 0
+        rounds = 1 + self._has_sketch + self.settings.batches + judging
         return RandomTreesState(expected=rounds)
 
     def _sigma(self, kind: str) -> float:
@@ -138,8 +139,10 @@ class RandomTrees:
             case "leaves":
                 length = 2 * sum(len(_leaves(tree)) for tree in state.batch)
                 public = {"first_tree": len(state.trees), "trees": len(state.batch)}
+            case "spread":
+                length = SPREAD_CELLS
             case "scores":
-                length = 4 * (SCORE_CELLS if self.noise is None else _GROUPS)
+                length = 4 * (SCORE_CELLS if state.cuts is None else len(state.cuts) - 1)
             case _:
                 return None
         return Query(f"random_gbdt.{state.phase}", length, self._bound, self._resolution, public)
@@ -193,7 +196,9 @@ class RandomTrees:
         margins = self._follow(state, data, cache)["margins"]
         parts = [data.part == part for part in (Part.VALIDATION, Part.TEST)]
         scores = np.stack([score_histogram(margins[chosen], data.y[chosen]) for chosen in parts])
-        return (scores if self.noise is None else _grouped(scores)).ravel()
+        if state.phase == "spread":
+            return spread_of(scores)
+        return (scores if state.cuts is None else counts_between(scores, state.cuts)).ravel()
 
     def _follow(self, state: RandomTreesState, data: Dataset, cache: LocalCache) -> LocalCache:
         """The bank's rows in bins, and their margins after the finished trees."""
@@ -220,8 +225,13 @@ class RandomTrees:
                 return self._apply_sketch(state, aggregate)
             case "leaves":
                 return self._plant(replace(state, trees=(*state.trees, *self._fill(state, aggregate)), batch=()))
+            case "spread":
+                cuts = cuts_of(aggregate, self._sigma("spread"), self._sigma("scores"))
+                return replace(state, cuts=cuts, phase="scores")
             case _:
-                return replace(state, scores=self._read_scores(aggregate), phase="done")
+                counts = aggregate.reshape(2, 2, -1)
+                scores = np.rint(counts).astype(np.int64) if state.cuts is None else unfold(counts, state.cuts)
+                return replace(state, scores=(scores[0], scores[1]), phase="done")
 
     def _apply_counts(
         self, state: RandomTreesState, query: Query, aggregate: NDArray[np.float64]
@@ -254,7 +264,8 @@ class RandomTrees:
         """Draws the next batch's structure, or ends the growing."""
         done, settings = len(state.trees), self.settings
         if done >= settings.trees:
-            return replace(state, phase="scores" if settings.evaluate else "done")
+            judging: Phase = "scores" if self.noise is None else "spread"
+            return replace(state, phase=judging if settings.evaluate else "done")
         numbers = range(done, min(done + settings.trees_a_round, settings.trees))
         batch = tuple(random_tree(_bins(state), settings.max_depth, settings.seed, number) for number in numbers)
         return replace(state, batch=batch, phase="leaves")
@@ -276,15 +287,6 @@ class RandomTrees:
             filled.append(replace(tree, value=value, cover=cover))
         return filled
 
-    def _read_scores(self, aggregate: NDArray[np.float64]) -> tuple[NDArray[np.int64], ...]:
-        scores = np.rint(aggregate).astype(np.int64).reshape(2, 2, -1)
-        if self.noise is None:
-            return scores[0], scores[1]
-        scores[scores < _SIGNIFICANT * self._sigma("scores")] = 0
-        spread = np.zeros((2, 2, SCORE_CELLS), dtype=np.int64)
-        spread[:, :, 1 + _SCORE_GROUP // 2 : -1 : _SCORE_GROUP] = scores
-        return spread[0], spread[1]
-
     def result(self, state: RandomTreesState) -> GbdtModel:
         """The model."""
         evaluation: dict[str, Any] = {}
@@ -292,6 +294,8 @@ class RandomTrees:
             if scores.sum():
                 found = evaluate(scores).to_dict().items()
                 evaluation |= {f"{name}_{key}": _clean(value) for key, value in found}
+        if state.cuts is not None:  # how uncertain each group's count is, for whoever reads the figures
+            evaluation["noise_sigma_of_counts"] = self._sigma("scores")
         assert state.counts is not None
         return GbdtModel(
             inputs=self.settings.inputs, bins=_bins(state), base_margin=state.base_margin, trees=state.trees,
@@ -333,14 +337,6 @@ def leaf_weights(
     """
     below = h * h + reg_lambda * (h + sigma * sigma)
     return np.divide(-g * h, below, out=np.zeros_like(g), where=below > 0)
-
-
-def _grouped(scores: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Score cells in groups; what lies beyond either end joins the last group there."""
-    inner = scores[..., 1:-1].reshape(*scores.shape[:-1], _GROUPS, _SCORE_GROUP).sum(axis=-1)
-    inner[..., 0] += scores[..., 0]
-    inner[..., -1] += scores[..., -1]
-    return np.asarray(inner)
 
 
 def _leaves(tree: Tree) -> NDArray[np.int64]:

@@ -165,7 +165,7 @@ def test_a_trainings_sums_cost_its_target_together(target, edges):
     settings = RandomTreesSettings(inputs=inputs, edges=edges, trees=50, trees_a_round=8, privacy={"epsilon": target})
     noise = noise_plan(settings)
     training = [noise.shares["count"], noise.shares["sketch"], *[noise.shares["leaves"]] * settings.batches]
-    for shares in (training, [noise.shares["count"], noise.shares["scores"]]):
+    for shares in (training, [noise.shares[kind] for kind in ("count", "spread", "scores")]):
         rounds = [GaussianRounds(noise.sigma_of_share(share, 1.0), 1) for share in shares if share]
         total = 1 / math.sqrt(sum(1 / item.noise_multiplier**2 for item in rounds))
         assert delta_of(total, target) <= 1e-6
