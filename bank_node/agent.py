@@ -210,4 +210,5 @@ class Agent:
         status, traffic = self._board.status, self._client.traffic
         status.requests, status.retries = traffic.requests, traffic.retries
         status.bytes_up, status.bytes_down = traffic.bytes_up, traffic.bytes_down
+        status.transfer_s, status.waiting_s = traffic.transfer_s, traffic.waiting_s
         self._board.write(at_once=at_once)

@@ -182,9 +182,11 @@ class Participation:
 
     def _make_contribution(self, running: Running, query: Query, round_index: int) -> bytes:
         self._status.state, self._status.unit = "running", query.name
-        data = self._node.data.prepared(running.plan, running.protection.entity_key())
-        vector = to_fixed_point(query, running.contribution(query, data))
-        return running.protection.protect(query, round_index, vector)
+        with self._status.timed("compute"):
+            data = self._node.data.prepared(running.plan, running.protection.entity_key())
+            vector = to_fixed_point(query, running.contribution(query, data))
+        with self._status.timed("encrypt"):
+            return running.protection.protect(query, round_index, vector)
 
     def _vote(self, work: VoteWork, wait_s: float | None) -> Accepted:
         running = self._catch_up(work.applied, work.round)
@@ -215,7 +217,8 @@ class Participation:
         # record
         running.record_contributors(work.round, contributors)
         # release
-        share = running.protection.share(query, work.round, contributors, work.pieces)
+        with self._status.timed("decrypt"):
+            share = running.protection.share(query, work.round, contributors, work.pieces)
         statement = self._sign(
             ShareStatement(
                 training=self._training,
@@ -319,7 +322,8 @@ class Participation:
                 aggregate = base64.b64decode(latest.aggregate)
             else:
                 aggregate = self._node.client.get_bytes(f"{self._path}/rounds/{number}/aggregate")
-            running.apply(latest, aggregate)
+            with self._status.timed("apply"):
+                running.apply(latest, aggregate)
             self._store.outbox.drop(number)
         if applied is not None and applied.round < running.learner.round:
             running.learner.check_seen(applied)

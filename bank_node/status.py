@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -27,6 +28,8 @@ class TrainingStatus(BaseModel):
         shares: decryption shares released.
         complaint: why the bank has refused to go on, if it has.
         model: digest of the model that the bank derived.
+        seconds: what this node has spent its time on: compute (vectors from its rows), encrypt, decrypt (shares),
+            apply (next state from an aggregate).
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -40,10 +43,25 @@ class TrainingStatus(BaseModel):
     shares: int = 0
     complaint: str | None = None
     model: str | None = None
+    seconds: dict[str, float] = {}
+
+    @contextmanager
+    def timed(self, what: str) -> Iterator[None]:
+        """Counts the time of a block."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - began
 
 
 class NodeStatus(BaseModel):
-    """The whole node."""
+    """The whole node.
+
+    Attributes:
+        transfer_s: seconds spent on sending and receiving bodies.
+        waiting_s: seconds spent on waiting for the service's answers, long polls included.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -59,6 +77,8 @@ class NodeStatus(BaseModel):
     retries: int = 0
     bytes_up: int = 0
     bytes_down: int = 0
+    transfer_s: float = 0.0
+    waiting_s: float = 0.0
     trainings: dict[str, TrainingStatus] = {}
 
 
