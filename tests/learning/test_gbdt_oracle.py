@@ -120,6 +120,41 @@ def assert_same_tree(model, data, tree, theirs):
         move_down(tree, node, at, binned, model)
 
 
+def first_difference(model, tree, theirs):
+    """The first node that XGBoost splits otherwise, or None."""
+    category = dict(zip(theirs["categories_nodes"], theirs["categories"], strict=True))
+    for node in range(min(tree.nodes, len(theirs["left_children"]))):
+        if tree.left[node] != theirs["left_children"][node] or tree.feature[node] != theirs["split_indices"][node]:
+            return node
+        if tree.left[node] == NO_CHILD:
+            continue
+        if model.bins.categorical[tree.feature[node]]:
+            same = tree.split_bin[node] == category[node]
+        else:
+            ours, expected = bins_to_the_left(model, tree, node, theirs)
+            same = ours == expected
+        if not same:
+            return node
+    return None
+
+
+def rows_to_the_left(model, binned, node, theirs):
+    """Which rows XGBoost's split of a node sends left."""
+    feature = theirs["split_indices"][node]
+    column = binned[:, feature]
+    category = dict(zip(theirs["categories_nodes"], theirs["categories"], strict=True))
+    values = representatives(model.bins)[feature]
+    left = column != category[node] if node in category else values[column] < theirs["split_conditions"][node]
+    missing = column == model.bins.sizes[feature] - 1
+    return np.where(missing, bool(theirs["default_left"][node]), left)
+
+
+def score(model, data, margins, rows):
+    """G²/(H + λ) of some rows, in doubles."""
+    p = 1 / (1 + np.exp(-margins[rows]))
+    return (p - data.y[rows]).sum() ** 2 / ((p * (1 - p)).sum() + model.settings["reg_lambda"])
+
+
 def move_down(tree, node, at, binned, model):
     """Moves the rows of one node to its children; children come after their parents."""
     here = at == node
@@ -168,3 +203,36 @@ def test_row_and_column_sampling_follow_the_public_seed_alone():
     assert len(set.union(*used)) == 5
     whole, _ = pooled(frame, trees=1, max_depth=3)
     assert one.trees[0].cover[0] / whole.trees[0].cover[0] == pytest.approx(0.4, abs=0.02)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 5, 11, 23])
+def test_where_xgboost_splits_otherwise_the_gains_are_equal_but_for_its_rounding(seed):
+    """Without λ many nodes have splits of equal gain, or of none at all, and float32 noise decides in XGBoost.
+
+    The exact gain of XGBoost's split, from the rows, is then at most ours, and less by no more than that noise.
+    """
+    model, data = pooled(mixed(seed=seed), max_bin=128, max_depth=6, reg_lambda=0.0)
+    binned = model.bins.assign(data.X)
+    margins = np.full(data.rows, model.base_margin)
+    for tree, theirs in zip(model.trees, trees_of(oracle(model, data)), strict=True):
+        node = first_difference(model, tree, theirs)
+        if node is None:
+            margins += tree.margins_of(binned, model.bins)
+            continue
+        at = np.zeros(data.rows, dtype=np.int32)
+        for above in range(node):
+            move_down(tree, above, at, binned, model)
+        here = at == node
+        whole = score(model, data, margins, here)
+        gain = 0.0
+        if theirs["left_children"][node] != NO_CHILD:
+            left = here & rows_to_the_left(model, binned, node, theirs)
+            right = here & ~left
+            assert min(left.sum(), right.sum()) > 0
+            gain = score(model, data, margins, left) + score(model, data, margins, right) - whole
+        least = 1e-6  # what neither takes for a gain
+        assert tree.gain[node] >= gain - least - 2.0**-23 * gain - 1e-8 * whole
+        assert tree.gain[node] <= gain + least + 2.0**-21 * (whole + gain)
+        break
+    else:
+        pytest.fail("no split differs: another seed would show the tie")
