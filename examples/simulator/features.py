@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 #: Days over which a terminal's payments and reported frauds are counted.
 WINDOWS: Final = (7, 28)
 #: Transactions' worth of the overall rate that a terminal's own rate is shrunk towards.
-PRIOR: Final = 20.0
+PRIOR: Final = 4.0
 
 
 def transaction_features(rows: pd.DataFrame) -> pd.DataFrame:
@@ -36,11 +36,11 @@ def transaction_features(rows: pd.DataFrame) -> pd.DataFrame:
         "hour": seconds % 86_400 / 3600.0,
         "weekday": rows["time"].dt.weekday,
         "channel": rows["channel"].cat.codes,
-        "merchant_category": rows["merchant_category"].cat.codes.replace(-1, np.nan),
+        "merchant_category": rows["merchant_category"].cat.codes.where(rows["merchant_category"].notna()),
         "abroad": rows["abroad"],
         "transactions_before": seen,
         "hours_since_last": seconds.groupby(rows["customer"], sort=False).diff() / 3600.0,
-        "transactions_in_a_day": _recent(rows["customer"], seconds.to_numpy()),
+        "transactions_in_a_day": _recent(rows["customer"], np.asarray(seconds, dtype=np.int64)),
         "visits": rows.groupby(["customer", "terminal"], sort=False).cumcount(),
         "device_uses": rows.groupby(["customer", "device"], sort=False).cumcount().where(rows["device"].notna()),
     }

@@ -20,6 +20,11 @@ from examples.simulator.world import Ints, World, stream
 
 Generator = np.random.Generator
 
+#: Frauds for each genuine payment at a compromised terminal.
+COPIES: Final = 0.9
+#: Payments a day below which a terminal is not worth compromising.
+QUIET: Final = 0.2
+
 
 def _victims(rng: Generator, world: World, typology: int, n: int) -> Ints:
     """Customers, the active ones of the exposed banks more often; shape (n,)."""
@@ -50,18 +55,21 @@ def compromised_terminal(world: World, genuine: Rows, target: float, typology: i
     away is what was reported there before. Every bank sees a few of them; only all banks together see most.
     """
     rng = stream(world.settings.seed, "compromised_terminal")
-    days, share = world.settings.days, 0.35
+    days = world.settings.days
     # The private accounts are not terminals that can be tampered with.
-    candidates = rng.permutation(world.terminals.bounds[world.terminals.accounts])
-    per_day = np.bincount(genuine.terminal, minlength=world.settings.terminals)[candidates] / days
-    length = rng.uniform(20.0, 45.0, len(candidates))
+    per_day = np.bincount(genuine.terminal, minlength=world.settings.terminals) / days
+    per_day = per_day[: world.terminals.bounds[world.terminals.accounts]]
+    # A weighted order (Efraimidis and Spirakis, 2006): quiet terminals, which nobody watches, come early.
+    key = rng.exponential(1.0, len(per_day)) * (0.3 + per_day) ** 3
+    candidates = np.argsort(np.where(per_day > QUIET, key, np.inf), kind="stable")
+    length = rng.uniform(14.0, 35.0, len(candidates))
     start = rng.uniform(-10.0, days, len(candidates))
-    expected = share * per_day * np.maximum(0.0, np.minimum(start + length, days) - np.maximum(start, 0.0))
+    expected = COPIES * per_day[candidates] * np.maximum(0.0, np.minimum(start + length, days) - np.maximum(start, 0.0))
     chosen = candidates[: 1 + np.searchsorted(np.cumsum(expected), target)]
     begin, end = np.full((2, world.settings.terminals), np.inf)
     begin[chosen], end[chosen] = start[: len(chosen)], (start + length)[: len(chosen)]
     hit = (genuine.day >= begin[genuine.terminal]) & (genuine.day < end[genuine.terminal])
-    model = genuine.take(np.flatnonzero(hit & (rng.random(len(genuine)) < share)))
+    model = genuine.take(np.flatnonzero(hit & (rng.random(len(genuine)) < COPIES)))
     # The card is that of another payment there, so that the customer is one who shops there.
     n = len(model)
     other = np.argsort(model.terminal + rng.random(n), kind="stable")

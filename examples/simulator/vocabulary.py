@@ -75,11 +75,11 @@ class Typology:
 
 
 TYPOLOGIES: Final = {
-    "compromised_terminal": Typology(0.36, 5.0),
+    "compromised_terminal": Typology(0.36, 3.5),
     "stolen_card": Typology(0.18, 2.0),
     "account_takeover": Typology(0.14, 4.0),
     "card_testing": Typology(0.10, 8.0),
-    "mule": Typology(0.13, 9.0),
+    "mule": Typology(0.13, 6.0),
     "phone_order": Typology(0.09, 10.0),
 }
 TYPOLOGY_NAMES: Final = tuple(TYPOLOGIES)
