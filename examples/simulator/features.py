@@ -34,7 +34,7 @@ def transaction_features(rows: pd.DataFrame) -> pd.DataFrame:
         "amount": amount,
         "amount_over_mean": amount / before,
         "hour": seconds % 86_400 / 3600.0,
-        "weekday": rows["time"].dt.weekday,
+        "weekday": rows["time"].dt.day_of_week,
         "channel": rows["channel"].cat.codes,
         "merchant_category": rows["merchant_category"].cat.codes.where(rows["merchant_category"].notna()),
         "abroad": rows["abroad"],
