@@ -189,7 +189,8 @@ class GradientBoosting:
     def _follow(self, state: GbdtState, data: Dataset, cache: LocalCache) -> LocalCache:
         """The bank's rows in bins, and their margins after the finished trees."""
         bins = _bins(state)
-        if cache.get("bins") is not bins:
+        # Stopping early drops trees that the kept margins already have in them.
+        if cache.get("bins") is not bins or cache["trees"] > len(state.trees):
             cache.clear()
             cache.update(
                 bins=bins, binned=bins.assign(data.X), weights=self._weights(data), trees=0,
