@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from learning.gbdt_model import GbdtModel
-from learning.schema import BooleanFeature, CategoricalFeature
+from learning.schema import CategoricalFeature
 from learning.tree import NO_CHILD, Tree
 
 if TYPE_CHECKING:
@@ -24,10 +24,8 @@ _NO_PARENT = 2147483647
 def booster_json(model: GbdtModel) -> bytes:
     """XGBoost's JSON of the model."""
     features = model.inputs.features
-    kinds = [
-        "c" if isinstance(f, CategoricalFeature) else "i" if isinstance(f, BooleanFeature) else "float"
-        for f in features
-    ]
+    # Booleans too are floats: XGBoost's indicators have no direction for missing values, and its tables of trees fail.
+    kinds = ["c" if isinstance(feature, CategoricalFeature) else "float" for feature in features]
     trees = [_tree(model, tree, number) for number, tree in enumerate(model.trees)]
     base_score = 1.0 / (1.0 + np.exp(-model.base_margin))
     document = {
