@@ -120,7 +120,7 @@ def genuine(world: World) -> Rows:
     """Draw all genuine transactions.
 
     Numbers are Poisson around each customer's own gamma-distributed rate (le Borgne et al., Fraud Detection Handbook,
-    chapter 3, with a gamma instead of a uniform rate); they are not in order of time.
+    chapter 3, section 2, with a gamma instead of a uniform rate); they are not in order of time.
     """
     rng = stream(world.settings.seed, "genuine")
     customer, day = _times(rng, world)
