@@ -63,7 +63,8 @@ def terminal_risk(rows: pd.DataFrame, counted: pd.DataFrame) -> pd.DataFrame:
     """Each transaction's terminal: payments there, frauds reported there, and the shrunk rate, in the days before.
 
     A fraud counts from the day after it was reported, in the window of its report. That is the terminal risk of the
-    Fraud Detection Handbook (Le Borgne et al., chapter 3, section 3), with each fraud's own delay instead of seven days for all.
+    Fraud Detection Handbook (Le Borgne et al., chapter 3, section 3), with each fraud's own delay instead of seven days
+    for all.
 
     Args:
         rows: The transactions that the features are for.
