@@ -30,7 +30,7 @@ from learning.query import LocalCache, Query
 from learning.schema import BooleanFeature, CategoricalFeature, Dataset, Part
 from learning.tree import Tree
 
-#: Fine cells a feature has for each bin: edges are off by at most 1/8 of a bin.
+#: Fine cells a feature has for each bin: edges are off by about 1/8 of a bin, and by 1/2 at most.
 _CELLS_A_BIN = 8
 
 Phase = Literal["count", "refine", "grow", "evaluate", "done"]
