@@ -60,9 +60,9 @@ class RandomTreesSettings(BaseModel):
     kind: Literal["random_gbdt"] = "random_gbdt"
     inputs: FeatureSchema
     trees: int = Field(default=200, ge=1, le=5000)
-    trees_a_round: int = Field(default=20, ge=1, le=1000)
+    trees_a_round: int = Field(default=10, ge=1, le=1000)
     max_depth: int = Field(default=4, ge=1, le=10)
-    learning_rate: float = Field(default=0.3, gt=0, le=1)
+    learning_rate: float = Field(default=1.0, gt=0, le=1)
     max_bin: int = Field(default=32, ge=2, lt=MAX_BINS)
     reg_lambda: float = Field(default=1.0, gt=0)
     edges: Literal["declared", "sketched"] = "declared"
