@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from learning.columns import require_columns, timestamps
 from learning.errors import DataRejected
-from learning.schema import require_columns, timestamps
 
 jit: Any = nb.njit(nogil=True, cache=True)
 _DAY_NS = 86_400_000_000_000

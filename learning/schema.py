@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from learning.columns import booleans, codes, numbers, require_columns, time_part, timestamps
 from learning.errors import DataRejected
 from learning.privacy import RandBytes
 
@@ -259,95 +260,16 @@ def report(frame: pd.DataFrame, schema: FeatureSchema) -> list[ColumnReport]:
     ]
 
 
-def require_columns(frame: pd.DataFrame, columns: tuple[str, ...] | list[str]) -> None:
-    """Raises `DataRejected` for a column that is missing or twice there."""
-    there = list(frame.columns)
-    for column in columns:
-        count = there.count(column)
-        if count != 1:
-            raise DataRejected(column, expected="one column of this name", got="none" if count == 0 else f"{count}")
-
-
 def _values(frame: pd.DataFrame, feature: Feature) -> NDArray[np.float32]:
-    if isinstance(feature, TimeFeature):
-        return _time_part(timestamps(frame, feature.column), feature.part)
-    column = frame[feature.name]
-    if isinstance(feature, CategoricalFeature):
-        return _codes(column, feature)
-    if isinstance(feature, BooleanFeature):
-        return _boolean(column, feature.name)
-    return _numbers(column, feature.name)
-
-
-def _numbers(column: pd.Series, name: str) -> NDArray[np.float32]:
-    if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
-        if not column.isna().all():
-            raise DataRejected(name, expected="numbers", got=f"values of type {column.dtype}")
-        return np.full(len(column), np.nan, dtype=np.float32)
-    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    infinite = int(np.isinf(values).sum())
-    if infinite:
-        raise DataRejected(name, expected="finite numbers, or missing values", got=f"{infinite} infinite ones")
-    with np.errstate(over="ignore"):
-        narrow = values.astype(np.float32)
-    if np.isinf(narrow).any():
-        raise DataRejected(name, expected="numbers below 3.4e38", got="larger ones")
-    return narrow
-
-
-def _boolean(column: pd.Series, name: str) -> NDArray[np.float32]:
-    if pd.api.types.is_object_dtype(column):
-        column = column.map({True: 1.0, False: 0.0}, na_action="ignore").where(column.notna())  # 1 == True
-        if pd.api.types.is_object_dtype(column):
-            raise DataRejected(name, expected="True, False or missing values", got="others")
-    values = _numbers(column, name)
-    if not np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
-        raise DataRejected(name, expected="0, 1, True, False or missing values", got="others")
-    return values
-
-
-def _codes(column: pd.Series, feature: CategoricalFeature) -> NDArray[np.float32]:
-    text = column.astype("object").where(column.notna())
-    if pd.api.types.is_float_dtype(column):  # whole numbers that a missing value has turned into floats
-        text = column.map(lambda value: str(int(value)) if value == int(value) else str(value), na_action="ignore")
-    codes = pd.Categorical(text.map(str, na_action="ignore"), categories=list(feature.levels)).codes
-    unknown = int(((codes < 0) & column.notna().to_numpy()).sum())
-    if unknown and feature.unknown == "refuse":
-        raise DataRejected(
-            feature.name,
-            expected=f"one of the {len(feature.levels)} declared levels",
-            got=f"{unknown} rows with another one (declare it, or set unknown to 'missing')",
-        )
-    values = codes.astype(np.float32)
-    values[codes < 0] = np.nan
-    return values
-
-
-def timestamps(frame: pd.DataFrame, column: str) -> pd.Series:
-    """A column as timestamps; times without a zone are UTC.
-
-    Raises:
-        DataRejected: something in it is no time, or is missing.
-    """
-    require_columns(frame, [column])
-    raw = frame[column]
-    if pd.api.types.is_numeric_dtype(raw):
-        raise DataRejected(column, expected="timestamps", got=f"numbers of type {raw.dtype}")
-    try:
-        times = pd.to_datetime(raw, utc=True)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise DataRejected(column, expected="timestamps, such as 2026-01-31T12:00:00", got="other text") from error
-    if times.isna().any():
-        raise DataRejected(column, expected="a time in every row", got=f"{int(times.isna().sum())} rows without")
-    return times
-
-
-def _time_part(times: pd.Series, part: str) -> NDArray[np.float32]:
-    hour = times.dt.hour + times.dt.minute / 60
-    values = {
-        "hour": hour, "weekday": times.dt.day_of_week, "weekend": times.dt.day_of_week >= 5, "night": hour < 6,
-    }[part]  # fmt: skip
-    return np.asarray(values, dtype=np.float32)
+    match feature:
+        case TimeFeature():
+            return time_part(timestamps(frame, feature.column), feature.part)
+        case CategoricalFeature():
+            return codes(frame[feature.name], feature.name, feature.levels, unknown=feature.unknown)
+        case BooleanFeature():
+            return booleans(frame[feature.name], feature.name)
+        case NumericFeature():
+            return numbers(frame[feature.name], feature.name)
 
 
 def _label(frame: pd.DataFrame, name: str) -> NDArray[np.uint8]:
@@ -357,14 +279,13 @@ def _label(frame: pd.DataFrame, name: str) -> NDArray[np.uint8]:
         raise DataRejected(name, expected="a label in every row", got=f"{missing} rows without")
     if not len(column):
         return np.empty(0, dtype=np.uint8)
-    values = _boolean(column, name)
-    return values.astype(np.uint8)
+    return booleans(column, name).astype(np.uint8)
 
 
 def _weight(frame: pd.DataFrame, name: str | None) -> NDArray[np.float64] | None:
     if name is None:
         return None
-    values = _numbers(frame[name], name).astype(np.float64)
+    values = numbers(frame[name], name).astype(np.float64)
     if np.isnan(values).any() or (values <= 0).any():
         raise DataRejected(name, expected="a positive weight in every row", got="others")
     return values

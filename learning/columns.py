@@ -1,0 +1,135 @@
+"""A table's columns as numbers: what is accepted is converted, anything else refused by the column's name.
+
+Nothing is guessed: a text in a column of booleans, a time that is not ISO 8601 (is 01/02 in January or in February?)
+or an unknown category is an error of the table, never silently a missing value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from learning.errors import DataRejected
+
+
+def require_columns(frame: pd.DataFrame, columns: tuple[str, ...] | list[str]) -> None:
+    """Raises `DataRejected` for a column that is missing or twice there."""
+    there = list(frame.columns)
+    for column in columns:
+        count = there.count(column)
+        if count != 1:
+            raise DataRejected(column, expected="one column of this name", got="none" if count == 0 else f"{count}")
+
+
+def numbers(column: pd.Series, name: str) -> NDArray[np.float32]:
+    """A column of numbers, float32 of shape (n,), missing values as NaN.
+
+    Raises:
+        DataRejected: other than numbers, infinite ones, or some beyond float32.
+    """
+    kind = column.dtype
+    real = pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_complex_dtype(kind)
+    if not (real or pd.api.types.is_bool_dtype(kind)):
+        if not column.isna().all():
+            raise DataRejected(name, expected="numbers", got=f"values of type {kind}")
+        return np.full(len(column), np.nan, dtype=np.float32)
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    infinite = int(np.isinf(values).sum())
+    if infinite:
+        raise DataRejected(name, expected="finite numbers, or missing values", got=f"{infinite} infinite ones")
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
+    if np.isinf(narrow).any():
+        raise DataRejected(name, expected="numbers below 3.4e38", got="larger ones")
+    return narrow
+
+
+def booleans(column: pd.Series, name: str) -> NDArray[np.float32]:
+    """A column of True and False, or 1 and 0: float32 of shape (n,), missing values as NaN.
+
+    Raises:
+        DataRejected: anything else, texts included.
+    """
+    expected = "True, False, 1, 0 or missing values"
+    if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
+        column = column.astype("object").where(column.notna(), np.nan)
+        if not all(isinstance(value, bool | int | float | np.bool_ | np.number) for value in column):
+            raise DataRejected(name, expected=expected, got="others")
+        column = column.astype(np.float64)
+    values = numbers(column, name)
+    if not np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
+        raise DataRejected(name, expected=expected, got="others")
+    return values
+
+
+def codes(
+    column: pd.Series, name: str, levels: Sequence[str], *, unknown: Literal["refuse", "missing"]
+) -> NDArray[np.float32]:
+    """A column of categories as places among the levels, float32 of shape (n,), missing values as NaN.
+
+    Args:
+        column: texts, booleans or numbers; 1.0 is the level "1", because a missing value turns integers into floats.
+        name: the column's.
+        levels: the declared ones.
+        unknown: what another level than those is.
+
+    Raises:
+        DataRejected: values that are no levels at all, or unknown levels that are to be refused.
+    """
+    try:
+        places, found = pd.factorize(column.astype("object"))
+    except TypeError as error:
+        raise DataRejected(name, expected="texts, booleans or numbers", got="values of other kinds") from error
+    code_of = {level: float(code) for code, level in enumerate(levels)}
+    by_place = np.array([_code(value, code_of) for value in found] + [np.nan], dtype=np.float32)
+    values = by_place[places]
+    strangers = int((np.isnan(values) & (places >= 0)).sum())
+    if strangers and unknown == "refuse":
+        raise DataRejected(
+            name,
+            expected=f"one of the {len(levels)} declared levels",
+            got=f"{strangers} rows with another one (declare it, or set unknown to 'missing')",
+        )
+    return values
+
+
+def _code(value: Any, code_of: dict[str, float]) -> float:
+    known = code_of.get(str(value))
+    if known is None and isinstance(value, float | np.floating) and float(value).is_integer():
+        known = code_of.get(str(int(value)))
+    return np.nan if known is None else known
+
+
+def timestamps(frame: pd.DataFrame, column: str) -> pd.Series:
+    """A column as timestamps; texts are ISO 8601, times without a zone are UTC.
+
+    Raises:
+        DataRejected: something in it is no time, or is missing.
+    """
+    require_columns(frame, [column])
+    raw = frame[column]
+    expected = "timestamps, such as 2026-01-31T12:00:00"
+    if pd.api.types.is_numeric_dtype(raw):
+        raise DataRejected(column, expected=expected, got=f"numbers of type {raw.dtype}")
+    if pd.api.types.is_object_dtype(raw) and any(isinstance(value, int | float) for value in raw.dropna()):
+        raise DataRejected(column, expected=expected, got="numbers among them")
+    try:
+        times = pd.to_datetime(raw, utc=True, format="ISO8601")
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DataRejected(column, expected=expected, got="other values") from error
+    if times.isna().any():
+        raise DataRejected(column, expected="a time in every row", got=f"{int(times.isna().sum())} rows without")
+    return times
+
+
+def time_part(times: pd.Series, part: Literal["hour", "weekday", "weekend", "night"]) -> NDArray[np.float32]:
+    """A part of each timestamp, float32 of shape (n,), in UTC."""
+    hour = times.dt.hour + times.dt.minute / 60
+    values = {
+        "hour": hour, "weekday": times.dt.day_of_week, "weekend": times.dt.day_of_week >= 5, "night": hour < 6,
+    }[part]  # fmt: skip
+    return np.asarray(values, dtype=np.float32)
