@@ -26,6 +26,7 @@ def run(once: bool, home: Home) -> None:
     from bank_node.opening import open_node  # noqa: PLC0415
     from bank_node.participations import Participations  # noqa: PLC0415
     from bank_node.settings import load_settings  # noqa: PLC0415
+    from bank_node.warm_up import warm_up  # noqa: PLC0415
 
     home.require_enrolled()
     settings = load_settings(home)
@@ -41,6 +42,8 @@ def run(once: bool, home: Home) -> None:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, end)
+        if not once:
+            warm_up()
         agent = Agent(
             node.client, Participations(node), node.board, stop=stop, long_poll_s=settings.long_poll_s, clock=node.clock
         )
