@@ -23,7 +23,7 @@ Generator = np.random.Generator
 #: Frauds for each genuine payment at a compromised terminal.
 COPIES: Final = 0.9
 #: Payments a day below which a terminal is not worth compromising.
-QUIET: Final = 0.2
+QUIET: Final = 0.1
 
 
 def _victims(rng: Generator, world: World, typology: int, n: int) -> Ints:
@@ -60,9 +60,9 @@ def compromised_terminal(world: World, genuine: Rows, target: float, typology: i
     per_day = np.bincount(genuine.terminal, minlength=world.settings.terminals) / days
     per_day = per_day[: world.terminals.bounds[world.terminals.accounts]]
     # A weighted order (Efraimidis and Spirakis, 2006): quiet terminals, which nobody watches, come early.
-    key = rng.exponential(1.0, len(per_day)) * (0.3 + per_day) ** 3
+    key = rng.exponential(1.0, len(per_day)) * (0.3 + per_day) ** 4
     candidates = np.argsort(np.where(per_day > QUIET, key, np.inf), kind="stable")
-    length = rng.uniform(14.0, 35.0, len(candidates))
+    length = rng.uniform(20.0, 45.0, len(candidates))
     start = rng.uniform(-10.0, days, len(candidates))
     expected = COPIES * per_day[candidates] * np.maximum(0.0, np.minimum(start + length, days) - np.maximum(start, 0.0))
     chosen = candidates[: 1 + np.searchsorted(np.cumsum(expected), target)]

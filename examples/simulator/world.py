@@ -190,7 +190,7 @@ def _customers(settings: SimulationSettings, banks: Banks, terminals: Terminals)
     bank = np.sort(np.concatenate([every, rng.choice(settings.banks, n - len(every), p=banks.share)]))
     segments = list(SEGMENTS.values())
     segment = _by_bank(rng, bank, settings.banks, len(segments), 1.5)
-    region = _by_bank(rng, bank, settings.banks, terminals.regions, 0.6)
+    region = _by_bank(rng, bank, settings.banks, terminals.regions, 2.0)
     mean_activity = np.array([s.activity for s in segments])[segment]
     online = np.array([s.online for s in segments])[segment]
     on_trip = rng.random(n) < np.array([s.trip for s in segments])[segment]

@@ -17,7 +17,7 @@ from examples.simulator.writing import COLUMNS
 
 SMALL = SimulationSettings(customers=300, terminals=200, days=30)
 #: Of the CSV of SMALL's transactions. It changes only when what is simulated is meant to change.
-SMALL_DIGEST = "1f62877fcf7f08bf603d87e5cc9d8be7710abf4b0b1420549628d77ea621c4aa"
+SMALL_DIGEST = "02d2629d7d991b1391cf95da1e8de5a726c9499c4e06b8070c5e2ba427d7bec4"
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_a_compromised_terminal_defrauds_several_banks_customers_for_weeks(rows)
     by_terminal = part.groupby("terminal")
     assert by_terminal["bank"].nunique().mean() > 2
     length = (by_terminal["time"].max() - by_terminal["time"].min()).dt.days
-    assert length.max() <= 38
+    assert length.max() <= 48
     assert length.median() > 7
     # Its frauds pass for the genuine payments: the amounts are about those at the same terminals.
     genuine = rows[(rows["fraud"] == 0) & rows["terminal"].isin(part["terminal"])]
