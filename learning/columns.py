@@ -113,6 +113,8 @@ def timestamps(frame: pd.DataFrame, column: str) -> pd.Series:
     require_columns(frame, [column])
     raw = frame[column]
     expected = "timestamps, such as 2026-01-31T12:00:00"
+    if not len(raw):
+        return pd.Series(pd.DatetimeIndex([], tz="UTC"), index=raw.index)
     if pd.api.types.is_numeric_dtype(raw):
         raise DataRejected(column, expected=expected, got=f"numbers of type {raw.dtype}")
     if pd.api.types.is_object_dtype(raw) and any(isinstance(value, int | float) for value in raw.dropna()):

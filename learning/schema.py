@@ -92,7 +92,7 @@ class Split(_Frozen):
     later ones test. Otherwise by row, from a public seed.
 
     Attributes:
-        validation_from: ISO timestamp, or None for no validation rows.
+        validation_from: ISO timestamp, UTC where it has no zone, or None for no validation rows.
         test_from: ISO timestamp, or None for no test rows.
         validation_share: part of the rows, without times.
         test_share: part of the rows, without times.
@@ -110,7 +110,7 @@ class Split(_Frozen):
         by_time = self.validation_from is not None or self.test_from is not None
         if by_time and (self.validation_share or self.test_share):
             raise ValueError("split: give times or shares, not both")
-        if self.validation_from and self.test_from and not self.validation_from < self.test_from:
+        if self.validation_from and self.test_from and not _utc(self.validation_from) < _utc(self.test_from):
             raise ValueError("split: validation_from must be before test_from")
         if self.validation_share + self.test_share >= 1:
             raise ValueError("split: validation_share and test_share together must be below 1")
