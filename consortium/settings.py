@@ -29,7 +29,8 @@ class Settings(BaseSettings):
         worker_concurrency: tasks at once in one worker; 0 takes as many as there are processors.
         max_json_bytes: largest JSON body.
         max_upload_bytes: largest contribution or share.
-        inline_bytes: bodies up to this size are kept in the database and checked within the request.
+        inline_bytes: bodies up to this size are kept in the database.
+        check_at_once_bytes: contributions up to this size are checked within the request, larger ones by a worker.
         range_bytes: how much of a contribution one summing task takes.
         max_wait_s: longest long poll.
         reconcile_s: how often what a lost broker forgot is queued again.
@@ -50,6 +51,7 @@ class Settings(BaseSettings):
     max_json_bytes: int = Field(default=8 * MEBIBYTE, ge=65536)
     max_upload_bytes: int = Field(default=2048 * MEBIBYTE, ge=MEBIBYTE)
     inline_bytes: int = Field(default=65536, ge=0, le=MEBIBYTE)
+    check_at_once_bytes: int = Field(default=2 * MEBIBYTE, ge=0, le=16 * MEBIBYTE)
     range_bytes: int = Field(default=16 * MEBIBYTE, ge=65536)
     max_wait_s: float = Field(default=55.0, ge=0, le=300)
     reconcile_s: float = Field(default=2.0, gt=0)

@@ -126,14 +126,18 @@ def receive(request: Request, route: Route, length: int, runtime: Runtime, setti
     Raises:
         BodyUnreadable: it ends before its declared length.
     """
-    if route.body is BodyKind.BINARY and length > settings.inline_bytes:
+    if route.body is BodyKind.BINARY and length > settings.check_at_once_bytes:
         return _receive_large(request, length, runtime)
     data = request.stream.read(length) if length else b""
     if len(data) != length:
         raise BodyUnreadable(f"body: expected {length} bytes, got {len(data)}")
     sha256 = hashlib.sha256(data).digest()
+    if route.body is BodyKind.BINARY and length > settings.inline_bytes:
+        key = _upload_key(sha256.hex())
+        runtime.blobs.put(key, data)
+        return Received(sha256, upload=Body(sha256.hex(), length, blob=key, held=data))
     if route.body is BodyKind.BINARY:
-        return Received(sha256, upload=Body(sha256.hex(), length, inline=data))
+        return Received(sha256, upload=Body(sha256.hex(), length, inline=data, held=data))
     return Received(sha256, data=data)
 
 
@@ -149,11 +153,15 @@ def _receive_large(request: Request, length: int, runtime: Runtime) -> Received:
             writer.write(piece)
             left -= len(piece)
         name = digest.hexdigest()
-        key = f"uploads/{name[:2]}/{name}"
+        key = _upload_key(name)
         writer.commit(key)
     finally:
         writer.abort()
     return Received(digest.digest(), upload=Body(name, length, blob=key))
+
+
+def _upload_key(digest: str) -> str:
+    return f"uploads/{digest[:2]}/{digest}"
 
 
 def require_signed_body(claimed: str, sha256: bytes) -> None:
@@ -178,8 +186,8 @@ def parse_body(model: type[BaseModel], data: bytes) -> BaseModel:
         raise field_errors("body", error) from error
 
 
-def parse_query(model: type[BaseModel], request: Request) -> BaseModel:
-    """The query parameters as a model; each at most once.
+def parse_query(model: type[BaseModel], request: Request, settings: Settings) -> BaseModel:
+    """The query parameters as a model; each at most once. A `wait` is cut to the longest that this service allows.
 
     Raises:
         FieldInvalid: every parameter that is not as it should be.
@@ -188,9 +196,11 @@ def parse_query(model: type[BaseModel], request: Request) -> BaseModel:
     if repeated:
         raise FieldInvalid("query: a parameter is given twice", [{"field": repeated[0], "message": "given twice"}])
     try:
-        return model.model_validate_strings(request.args.to_dict())
+        query = model.model_validate_strings(request.args.to_dict())
     except ValidationError as error:
         raise field_errors("query", error) from error
+    wait = getattr(query, "wait", None)
+    return query if wait is None else query.model_copy(update={"wait": min(wait, settings.max_wait_s)})
 
 
 def parse_statement(request: Request) -> SignedStatement:

@@ -41,12 +41,12 @@ def put_contribution(call: Call) -> Accepted:
     body, statement = _signed_upload(call)
     facts = _find_facts(call)
     check_contribution_statement(facts, call.node, statement, body)
-    if body.inline is not None:  # a small one is checked at once, a large one by a worker
-        facts.bodies.check_contribution(call.node, body.inline)
+    if body.held is not None:  # a small one is checked at once, a large one by a worker
+        facts.bodies.check_contribution(call.node, body.held)
     ticket = call.runtime.notifier.ticket(call.node)
     with call.runtime.act("rounds.accept_contribution") as (s, effects, now):
         accept_contribution(
-            s, facts, call.node, signed=statement, body=body, validated=body.inline is not None, effects=effects,
+            s, facts, call.node, signed=statement, body=body, validated=body.held is not None, effects=effects,
             now=now,
         )  # fmt: skip
     return accepted(call.runtime, call.node, call.query.wait, ticket)
@@ -102,8 +102,8 @@ def _check_share(
         raise WrongRound(where, expected="a round under encryption", got="one in the clear")
     banks = [uuid_bytes(bank) for bank in contributors]
     try:
-        if body.inline is not None:
-            crypto.check_share(bodies.round_id, uuid_bytes(call.node), banks, pieces, body.inline)
+        if body.held is not None:
+            crypto.check_share(bodies.round_id, uuid_bytes(call.node), banks, pieces, body.held)
             return
         header = crypto.read_header(StoredBody(None, body.blob).read(call.runtime.blobs, 0, crypto.HEADER_BYTES))
     except crypto.CryptoError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
@@ -40,12 +40,14 @@ class Body:
         size_bytes: how many.
         inline: the bytes, if they are kept in the database.
         blob: their key in the blob store otherwise.
+        held: the bytes, if they are still in memory, so that the request itself may check them.
     """
 
     digest: str
     size_bytes: int
     inline: bytes | None = None
     blob: str | None = None
+    held: bytes | None = field(default=None, repr=False)
 
 
 def verified(s: Session, training: str, node: str, signed: SignedStatement, kind: type[StatementT]) -> StatementT:

@@ -103,7 +103,7 @@ class DirectTransport:
         self, path: str, data: bytes, statement: SignedStatement | None, *, wait: float | None = None
     ) -> Accepted:
         digest = hashlib.sha256(data).hexdigest()
-        upload = Body(digest, len(data), inline=data)
+        upload = Body(digest, len(data), inline=data, held=data)
         if len(data) > self.service.settings.inline_bytes:
             self.service.runtime.blobs.put(f"uploads/{digest}", data)
             upload = Body(digest, len(data), blob=f"uploads/{digest}")
