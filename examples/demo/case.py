@@ -52,11 +52,12 @@ class Case:
         assert self.entity is not None
         assert self.time is not None
         days = pd.concat([table[self.time] for table in self.tables.values()]).dt.date
+        # Wide enough that two entities seldom share both of their cells.
         active = max(int(table[self.entity].nunique()) for table in self.tables.values())
         return {
             "kind": "entity_tables", "entities": [self.entity], "time": self.time, "label": self.label,
             "first_day": str(days.min()), "last_day": str(days.max()), "hash_rows": 2,
-            "width": 1 << max(8, (2 * active).bit_length()), "label_delay_days": LABEL_DELAY_DAYS,
+            "width": 1 << max(8, (4 * active).bit_length()), "label_delay_days": LABEL_DELAY_DAYS,
         } | self.entity_settings  # fmt: skip
 
     def schema(self, entity_features: list[str]) -> dict[str, Any]:
@@ -94,7 +95,7 @@ def simulated(banks: int, seed: int) -> Case:
     """Five different banks' card transactions; frauds spread through terminals that all of them meet."""
     from examples.simulator import SimulationSettings, simulate  # noqa: PLC0415  # not needed for a table of one's own
 
-    simulation = simulate(SimulationSettings(banks=banks, customers=1000 * banks, terminals=600, days=120, seed=seed))
+    simulation = simulate(SimulationSettings(banks=banks, customers=350 * banks, terminals=90 * banks, days=120, seed=seed))
     everything = simulation.transactions
     last = everything["time"].max().normalize()
     test_from = last - pd.Timedelta(days=29)
