@@ -39,9 +39,11 @@ class LogisticRegression(LinearTraining):
     def fit_query(self, state: LinearState) -> Query:
         """Loss, gradient and the Hessian's upper triangle."""
         size = len(search_of(state).at)
-        # n times the largest weight; the factor 2 covers what rounding leaves of the moments.
-        largest = 1.0 if self.settings.inputs.weight else max(1.0, self.settings.scale_pos_weight)
-        bound = 2.0 * power_above(counts_of(state).bound * largest)
+        counts, frauds_weight = counts_of(state), max(1.0, self.settings.scale_pos_weight)
+        # Columns have a mean square of 1 over unweighted rows: n times the largest weight. Where rows have weights of
+        # their own, columns are divided by their reach: the sum of the weights. The factor 2 covers rounded moments.
+        largest = counts.bound if self.settings.inputs.weight else power_above((counts.total_rows + 1) * frauds_weight)
+        bound = 2.0 * largest
         public = {"step": search_of(state).rounds}
         return Query("logistic.newton", 1 + size + size * (size + 1) // 2, bound, resolution_of(bound), public)
 
