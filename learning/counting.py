@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learning.errors import AggregateImplausible
+from learning.errors import AggregateImplausible, DataRejected
 from learning.schema import Dataset, Part
 
 #: Rows by part and label, then the training rows' weight by label.
@@ -47,7 +47,7 @@ class Counts:
         """The sum.
 
         Raises:
-            AggregateImplausible: negative counts, or training rows of one class only.
+            AggregateImplausible: negative counts, training rows of one class only, or without weight.
         """
         if (values < 0).any():
             raise AggregateImplausible(name, expected="counts of at least 0", got="a negative one")
@@ -58,7 +58,21 @@ class Counts:
                 name, expected="training rows of both classes over all banks",
                 got=f"{sum(rows[Part.TRAIN])} rows, {frauds} of them frauds",
             )  # fmt: skip
+        if not (values[-2:] > 0).all():
+            raise AggregateImplausible(
+                name, expected="training rows whose weight is above the sum's resolution",
+                got="a weight of 0 for one of the classes; multiply all weights by a constant",
+            )  # fmt: skip
         return cls(rows, (float(values[-2]), float(values[-1])))
+
+    def require_validation(self, name: str) -> None:
+        """Raises `AggregateImplausible` unless there is something to stop early by: AP needs frauds among others."""
+        rest, frauds = self.rows[Part.VALIDATION]
+        if not rest or not frauds:
+            raise AggregateImplausible(
+                name, expected="validation rows of both classes over all banks, to stop early by",
+                got=f"{rest + frauds} rows, {frauds} of them frauds; see inputs.split",
+            )  # fmt: skip
 
     @property
     def total_rows(self) -> int:
@@ -82,6 +96,39 @@ class Counts:
             for part in Part
             for what, value in (("rows", sum(self.rows[part])), ("frauds", self.rows[part][1]))
         }
+
+
+def count_bound(max_rows: int, scale_pos_weight: float) -> float:
+    """A power of two that no count and no weight of all banks together is above.
+
+    Raises:
+        ValueError: it is beyond what a sum can hold in whole numbers.
+    """
+    bound = float(2.0 ** math.ceil(math.log2(max_rows * max(1.0, scale_pos_weight))))
+    if bound > 2.0**SUM_BITS:
+        raise ValueError(f"max_rows: times scale_pos_weight expected at most 2^{SUM_BITS}, got {bound:g}; lower one")
+    return bound
+
+
+def require_within(data: Dataset, weight: NDArray[np.float64], bound: float, column: str | None) -> None:
+    """Checks one bank's rows before they are counted.
+
+    Args:
+        data: the bank's rows.
+        weight: float64, shape (n,), class weights included.
+        bound: of the count's query.
+        column: that the weights come from, if any.
+
+    Raises:
+        DataRejected: more rows or weight than the plan allows for.
+    """
+    if data.rows > bound:
+        raise DataRejected("rows", expected=f"at most {bound:.0f} (the plan's max_rows)", got=str(data.rows))
+    if weight.sum() > bound:
+        raise DataRejected(
+            column or "rows", expected=f"weights that sum to at most {bound:.0f} (max_rows · scale_pos_weight)",
+            got="a larger sum; divide all weights by a constant, or raise the plan's max_rows",
+        )  # fmt: skip
 
 
 def resolution_of(bound: float) -> float:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from learning import sketch
 from learning.binning import MAX_BINS, Bins
-from learning.counting import COUNT_VALUES, Counts, resolution_of
+from learning.counting import COUNT_VALUES, Counts, count_bound, require_within, resolution_of
 from learning.evaluation import SCORE_CELLS, average_precision, evaluate, score_histogram
 from learning.gbdt_model import GbdtModel
 from learning.gbdt_settings import GbdtSettings
@@ -103,7 +103,7 @@ class GradientBoosting:
         match state.phase:
             case "count":
                 length = COUNT_VALUES + len(self._sketched) * (sketch.COARSE_CELLS + 1)
-                bound = float(2 ** math.ceil(math.log2(self.settings.max_rows)))
+                bound = count_bound(self.settings.max_rows, self.settings.scale_pos_weight)
                 return Query("gbdt.count", length, bound, resolution_of(bound))
             case "refine":
                 cells = sum(grid.cells for grid in state.grids)
@@ -138,8 +138,10 @@ class GradientBoosting:
         """One bank's part of the sum."""
         match state.phase:
             case "count":
+                weights = self._weights(data)
+                require_within(data, weights, query.bound, self.settings.inputs.weight)
                 coarse = [sketch.coarse_counts(column) for column in self._training_columns(data)]
-                return np.concatenate([Counts.of(data, self._weights(data)), *coarse]).astype(np.float64)
+                return np.concatenate([Counts.of(data, weights), *coarse]).astype(np.float64)
             case "refine":
                 columns = self._training_columns(data)
                 fine = [grid.counts(column) for grid, column in zip(state.grids, columns, strict=True)]
@@ -227,11 +229,13 @@ class GradientBoosting:
 
     def _apply_counts(self, state: GbdtState, query: Query, aggregate: NDArray[np.float64]) -> GbdtState:
         counts = Counts.read(query.name, aggregate[:COUNT_VALUES])
+        if self.settings.early_stopping_rounds is not None:
+            counts.require_validation(query.name)
         coarse = np.rint(aggregate[COUNT_VALUES:]).astype(np.int64).reshape(-1, sketch.COARSE_CELLS + 1)
         grids = tuple(sketch.refine(row[:-1], _CELLS_A_BIN * self._value_bins) for row in coarse)
         rate = self.settings.base_score if self.settings.base_score is not None else counts.rate
-        # XGBoost keeps the base score as a float32.
-        rate = float(np.float32(rate))
+        # XGBoost keeps the base score as a float32, and it must stay below 1.
+        rate = min(float(np.float32(rate)), 1.0 - 2.0**-24)
         state = replace(
             state, counts=counts, grids=grids, base_margin=math.log(rate / (1 - rate)), phase="refine", passes=1,
             expected=3 + self.settings.trees * self.settings.max_depth,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from learning.binning import MAX_BINS
+from learning.counting import count_bound
 from learning.schema import FeatureSchema
 
 
@@ -61,6 +62,7 @@ class GbdtSettings(BaseModel):
         unknown = sorted(set(self.monotone) - set(self.inputs.names))
         if unknown:
             raise ValueError(f"monotone: {unknown[0]!r} is no feature")
+        count_bound(self.max_rows, self.scale_pos_weight)
         split = self.inputs.split
         if self.early_stopping_rounds is not None and not (split.validation_from or split.validation_share):
             raise ValueError("early_stopping_rounds: needs validation rows, which inputs.split does not set aside")

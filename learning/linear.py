@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning import sketch
-from learning.counting import COUNT_VALUES, Counts, resolution_of
+from learning.counting import COUNT_VALUES, Counts, count_bound, require_within, resolution_of
 from learning.evaluation import SCORE_CELLS, evaluate, score_histogram
 from learning.logistic_model import LogisticModel
 from learning.logistic_settings import FedAvgSettings, LogisticSettings
@@ -122,7 +122,7 @@ class LinearTraining(ABC):
         match state.phase:
             case "count":
                 length = COUNT_VALUES + self._features * (sketch.COARSE_CELLS + 1)
-                bound = power_above(self._settings.max_rows * max(1.0, self._settings.scale_pos_weight))
+                bound = count_bound(self._settings.max_rows, self._settings.scale_pos_weight)
                 return Query(f"{self._name}.count", length, bound, resolution_of(bound))
             case "moments":
                 bound = counts_of(state).bound
@@ -141,9 +141,10 @@ class LinearTraining(ABC):
         del cache  # columns are made anew, some rows at a time: cheap beside what is computed of them, and small
         match state.phase:
             case "count":
-                train = data.part == Part.TRAIN
+                weights, train = self.weights(data), data.part == Part.TRAIN
+                require_within(data, weights, query.bound, self._inputs.weight)
                 coarse = [sketch.coarse_counts(np.ascontiguousarray(data.X[train, k])) for k in range(self._features)]
-                return np.concatenate([Counts.of(data, self.weights(data)), *coarse]).astype(np.float64)
+                return np.concatenate([Counts.of(data, weights), *coarse]).astype(np.float64)
             case "moments":
                 return self._moments(state, data)
             case "fit":

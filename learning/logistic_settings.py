@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from learning.counting import count_bound
 from learning.schema import FeatureSchema
 
 
@@ -32,6 +33,11 @@ class LogisticSettings(BaseModel):
     tol: float = Field(default=1e-6, gt=0, lt=1)
     max_rounds: int = Field(default=40, ge=1, le=1000)
     max_rows: int = Field(default=1 << 24, ge=1, le=1 << 32)
+
+    @model_validator(mode="after")
+    def _countable(self) -> LogisticSettings:
+        count_bound(self.max_rows, self.scale_pos_weight)
+        return self
 
 
 class FedAvgSettings(BaseModel):
@@ -70,3 +76,8 @@ class FedAvgSettings(BaseModel):
     max_change: float = Field(default=8.0, gt=0, le=1024)
     seed: int = Field(default=0, ge=0, lt=1 << 63)
     max_rows: int = Field(default=1 << 24, ge=1, le=1 << 32)
+
+    @model_validator(mode="after")
+    def _countable(self) -> FedAvgSettings:
+        count_bound(self.max_rows, self.scale_pos_weight)
+        return self
