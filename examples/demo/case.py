@@ -95,7 +95,7 @@ def simulated(banks: int, seed: int) -> Case:
     """Five different banks' card transactions; frauds spread through terminals that all of them meet."""
     from examples.simulator import SimulationSettings, simulate  # noqa: PLC0415  # not needed for a table of one's own
 
-    simulation = simulate(SimulationSettings(banks=banks, customers=350 * banks, terminals=90 * banks, days=120, seed=seed))
+    simulation = simulate(SimulationSettings(banks=banks, customers=350 * banks, terminals=90 * banks, seed=seed))
     everything = simulation.transactions
     last = everything["time"].max().normalize()
     test_from = last - pd.Timedelta(days=29)
