@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from pathlib import Path
 
 import click
@@ -79,8 +80,10 @@ def _guess_label(frame: pd.DataFrame) -> str:
 
 def _times(column: pd.Series, path: Path) -> pd.Series:
     try:
-        return pd.to_datetime(column, unit="s" if pd.api.types.is_numeric_dtype(column) else None)
-    except (ValueError, TypeError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # a format that pandas can only guess is no format
+            return pd.to_datetime(column, unit="s" if pd.api.types.is_numeric_dtype(column) else None)
+    except (ValueError, TypeError, UserWarning) as error:
         raise click.UsageError(f"{path}: column {column.name!r} holds no times") from error
 
 

@@ -1,4 +1,4 @@
-"""The demo on a small table of one's own: real processes, real encryption, figures, pictures, report; and what it refuses."""
+"""The demo on a small table of one's own: real processes and encryption, figures, report; and what it refuses."""
 
 from __future__ import annotations
 
