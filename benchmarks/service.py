@@ -4,10 +4,11 @@
     python -m benchmarks.service --case b --json -          100 trees, depth 6, 64 bins, 200,000 rows by 30 columns
     python -m benchmarks.service --case overhead --json -   rounds of a logistic regression with tiny vectors
 
-Whole wall time is from the training's start to the released model, invitations and key ceremony included. Memory is proportional set size
-(shared pages are counted once over all processes), sampled five times a second. `reference_tenseal_s` is what TenSEAL's
-`ckks_vector` with NVFlare's defaults takes in one process for the same histograms of five banks: each bank encrypts and
-serialises, the server loads, adds and serialises, each bank loads and decrypts; nothing else, and nothing of XGBoost.
+Whole wall time is from the training's start to the released model, invitations and key ceremony included. Memory is
+proportional set size (shared pages are counted once over all processes), sampled five times a second.
+`reference_tenseal_s` is what TenSEAL's `ckks_vector` with NVFlare's defaults takes in one process for these histograms
+of five banks: each bank encrypts and serialises, the server loads, adds and serialises, each bank loads and decrypts;
+nothing else, and nothing of XGBoost.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def _read(route: Route, path: dict[str, str], runtime: Runtime, settings: Settin
     length = calls.declared_length(request, route, settings)
     claims, operator = door.authenticate(request, route.access)
     call = Call(
-        runtime, settings, route, _checked_path(path), calls.parse_query(route.query, request),
+        runtime, settings, route, _checked_path(path), calls.parse_query(route.query, request, settings),
         node=claims.iss if claims else "", operator=operator,
     )  # fmt: skip
     if route.signed:
