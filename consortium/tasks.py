@@ -37,7 +37,7 @@ from protocol.ids import NodeId, sha256_hex
 from protocol.states import RoundEvent, RoundState, TrainingEvent, TrainingState, next_round_state
 
 #: Aggregates of at most so many bytes lie in the round's row and travel inline with the next work.
-INLINE_AGGREGATE = 64 * 1024
+INLINE_AGGREGATE = 512 * 1024
 
 log = structlog.get_logger("consortium.tasks")
 

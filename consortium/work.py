@@ -163,7 +163,7 @@ def _owed_to_open(
                 training=training.id,
                 round=row.index,
                 contributors=contributor_statements(s, row),
-                applied=applied_round(s, training.id, training.round - 1),
+                applied=_without_aggregate(applied_round(s, training.id, training.round - 1)),
             )
         votes = tuple(SignedStatement.model_validate_json(vote.statement) for vote in rows)
     assignment = s.scalar(_ASKED, {"training": training.id, "round": row.index, "node": member.node})
@@ -178,11 +178,16 @@ def _owed_to_open(
         contributors=contributor_statements(s, row),
         votes=votes,
         expires_in_s=max(0.0, assignment.deadline_at - now),
-        applied=applied_round(s, training.id, training.round - 1),
+        applied=_without_aggregate(applied_round(s, training.id, training.round - 1)),
     )
 
 
-_APPLIED: LRUCache[AppliedRound] = LRUCache(32)
+def _without_aggregate(applied: AppliedRound | None) -> AppliedRound | None:
+    """Members have mostly contributed, and applied it before; one that was away fetches it."""
+    return None if applied is None else applied.model_copy(update={"aggregate": None})
+
+
+_APPLIED: LRUCache[AppliedRound] = LRUCache(8)
 
 
 def applied_round(s: Session, training_id: str, index: int) -> AppliedRound | None:
