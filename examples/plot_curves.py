@@ -33,7 +33,7 @@ def with_risk(parts: Tables, *, together: bool) -> tuple[dict[str, Dataset], Fea
     """The banks' datasets with the terminals' risk over all banks' rows, or over each bank's own."""
     rows, key = pd.concat(parts.values()), os.urandom(32)
     settings = EntityTableSettings(
-        entities=("terminal",), time="time", label="confirmed", label_delay_days=LABEL_DELAY_DAYS, width=1024,
+        entities=("terminal",), time="time", label="confirmed", label_delay_days=LABEL_DELAY_DAYS, width=4096,
         first_day=rows["time"].min().date(), last_day=rows["time"].max().date(),
     )  # fmt: skip
     common = risk_table(parts, settings, key) if together else None
@@ -56,7 +56,7 @@ def pooled_margins(banks: dict[str, Dataset], settings: GbdtSettings) -> NDArray
     X, y, part = (
         np.concatenate([getattr(data, name) for data in banks.values()]) for name in ("X", "y", "part")
     )  # what no consortium may do: one place has all banks' rows
-    parameters = settings.model_dump(include={"max_depth", "learning_rate", "min_child_weight"})
+    parameters = settings.model_dump(include={"max_depth", "learning_rate", "min_child_weight", "max_bin"})
     data = xgboost.DMatrix(X[part == Part.TRAIN], y[part == Part.TRAIN])
     booster = xgboost.train({**parameters, "objective": "binary:logistic", "nthread": 2}, data, settings.trees)
     return np.asarray(booster.predict(xgboost.DMatrix(X[part == Part.TEST]), output_margin=True), dtype=np.float64)
