@@ -6,8 +6,8 @@
 
 The schema is inferred; identifiers are left out. All models are scored on the same test rows: the last quarter of the
 time where there is a time column, else a stratified quarter. `federated` is trained by secure sums, `pooled` is stock
-XGBoost (`hist`, same settings) or scikit-learn on all training rows in one place, `local_*` the same on one bank's rows,
-`fedavg_or_bagging` FedAvg (logistic) or tree bagging as Flower does it. Everything runs in this process, one bank after
+XGBoost (`hist`, same settings) or scikit-learn on all training rows in one place, `local_*` the same on one bank's
+rows, `fedavg_or_bagging` FedAvg (logistic) or tree bagging as Flower does it. Everything runs in this process, one bank after
 the other. With `--entity` there are three settings: no entity features, from the bank's own rows, from summed tables.
 """
 
@@ -41,6 +41,7 @@ from learning.schema import Dataset, FeatureSchema, Part, infer_schema, prepare
 from protocol.aggregate import value_bytes
 
 _TEST_SHARE = 0.25
+_LABELS = {"fraud", "is_fraud", "class", "label", "target", "is_sar", "tx_fraud"}
 
 
 @dataclass(frozen=True)
@@ -194,11 +195,7 @@ def guess_label(frame: pd.DataFrame) -> str:
         SystemExit: there is none, or several.
     """
     binary = [name for name in frame.columns if set(pd.unique(frame[name].dropna())) == {0, 1}]
-    named = [
-        name
-        for name in binary
-        if name.lower() in {"fraud", "is_fraud", "class", "label", "target", "is_sar", "tx_fraud"}
-    ]
+    named = [name for name in binary if name.lower() in _LABELS]
     chosen = named or binary
     if len(chosen) != 1:
         raise SystemExit(f"--label: expected one of the binary columns, which are: {', '.join(binary) or 'none'}")
@@ -280,9 +277,7 @@ def main() -> None:
     parser.add_argument("--bins", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=0.1)
     parser.add_argument("--threads", type=int, default=1, help="XGBoost's; ours uses one")
-    parser.add_argument(
-        "--drop", action="append", default=[], metavar="COL", help="column to leave out; may be repeated"
-    )
+    parser.add_argument("--drop", action="append", default=[], metavar="COL", help="column to leave out")
     parser.add_argument("--no-peers", action="store_true", help="leave local models and FedAvg or bagging out")
     for name in ("entity", "customer", "time", "amount"):
         parser.add_argument(f"--{name}", metavar="COL")

@@ -1,4 +1,4 @@
-"""What others do, for comparison: one pooled model, each bank alone, and what peers' frameworks average or pass around."""
+"""What others do, for comparison: one pooled model, and what peers' frameworks average or pass around."""
 
 from __future__ import annotations
 
@@ -73,15 +73,13 @@ def pooled_trees(sets: Sequence[Dataset], schema: FeatureSchema, settings: Trees
 
 
 def bagged_trees(sets: Sequence[Dataset], schema: FeatureSchema, settings: Trees) -> Scorer:
-    """Tree bagging as Flower does it (FedXgbBagging): a round, every bank grows one tree on what all trees so far leave.
+    """Tree bagging as Flower does it (FedXgbBagging): in a round every bank grows a tree on what all so far leave.
 
     The learning rate is divided by the number of banks, whose trees are added.
     """
     banks = [
-        (_matrix(data.X[data.part == Part.TRAIN], schema, data.y[data.part == Part.TRAIN]), data.X[data.part == Part.TRAIN])
-        for data in sets
-        if (data.part == Part.TRAIN).any()
-    ]  # fmt: skip
+        (_matrix(rows, schema, labels), rows) for rows, labels in (train_rows([data]) for data in sets) if len(rows)
+    ]
     margins = [np.zeros(len(rows)) for _, rows in banks]
     grown: list[Any] = []
     parameters = settings.parameters(eta=settings.learning_rate / len(banks), base_score=0.5)
@@ -108,7 +106,7 @@ def _matrix(rows: NDArray[np.float32], schema: FeatureSchema, labels: NDArray[np
 
 
 def pooled_logistic(sets: Sequence[Dataset], design: Design) -> tuple[Scorer, NDArray[np.float64]]:
-    """scikit-learn's logistic regression on all rows in one place, on the same standardised columns; its coefficients."""
+    """scikit-learn's logistic regression on all rows, on the same standardised columns; and its coefficients."""
     X, y = train_rows(sets)
     model = PooledLogistic(tol=1e-10, max_iter=2000).fit(design.matrix(X), y)
     return (lambda rows: model.decision_function(design.matrix(rows))), np.append(model.coef_[0], model.intercept_)
