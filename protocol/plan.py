@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
+import rfc8785
 from pydantic import Field, model_validator
 
 from protocol.features import FeatureRecipe
@@ -107,6 +108,13 @@ class Plan(WireModel):
             and protection.threshold > protection.committee_size
         ):
             raise ValueError("protection.threshold: must not exceed protection.committee_size")
+        try:
+            self.digest()
+        except rfc8785.CanonicalizationError as error:
+            raise ValueError(
+                "plan: has no canonical form that a bank could sign: expected finite numbers and integers within "
+                f"±(2^53 - 1), got {error}"
+            ) from error
         return self
 
     def digest(self) -> DigestHex:

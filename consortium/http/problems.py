@@ -55,6 +55,7 @@ PROBLEM_OF: MappingProxyType[type[Exception], ProblemType] = MappingProxyType(
         trainings.ShareMalformed: P.MALFORMED_SHARE,
         protocol.ProtocolError: P.BAD_REQUEST,
         protocol.StatementInvalid: P.STATEMENT_INVALID,
+        protocol.TransitionRefused: P.WRONG_STATE,
     }
 )
 #: Errors of these roots are foreseen; anything else is the service's own failure.

@@ -42,13 +42,19 @@ def first_query(plan: str, learning: dict[str, Any]) -> FirstQuery:
 
 
 def _ask(plan: str, learning: dict[str, Any]) -> FirstQuery:
-    done = subprocess.run(  # this interpreter, this module; the settings go in by standard input
-        [sys.executable, "-m", "consortium.plans.first_query"],
-        input=json.dumps(learning).encode(),
-        capture_output=True,
-        timeout=_TIMEOUT_S,
-        check=False,
-    )
+    try:
+        done = subprocess.run(  # this interpreter, this module; the settings go in by standard input
+            [sys.executable, "-m", "consortium.plans.first_query"],
+            input=json.dumps(learning).encode(),
+            capture_output=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise PlanInvalid(
+            f"plan {plan!r}: learning: expected settings whose first query is found within {_TIMEOUT_S:.0f} s, got "
+            "none by then; ask for fewer values"
+        ) from error
     if done.returncode != 0:
         raise PlanInvalid(f"plan {plan!r}: learning: {done.stderr.decode(errors='replace')[-500:].strip()}")
     answer = json.loads(done.stdout)

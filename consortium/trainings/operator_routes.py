@@ -6,6 +6,7 @@ import time
 
 from pydantic import Field
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from consortium.http.call import Call
 from consortium.http.route import Access, Query, Routes
@@ -118,27 +119,31 @@ def _position(view: TrainingView) -> tuple[object, ...]:
 
 
 def _view(call: Call) -> TrainingView:
-    training_id = call.path["training"]
     with call.runtime.db.reading("trainings.show") as s:
-        training = s.get(Training, training_id)
-        if training is None:
-            raise TrainingMissing(training_id)
-        return training_view(s, training, now=call.runtime.clock.now())
+        return training_view(s, _found(s, call), now=call.runtime.clock.now())
+
+
+def _found(s: Session, call: Call) -> Training:
+    training = s.get(Training, call.path["training"])
+    if training is None:
+        raise TrainingMissing(call.path["training"])
+    return training
 
 
 @routes.add("GET", f"{_TRAINING}/events", access=Access.VIEWER, query=PageQuery, response=EventList)
 def events(call: Call) -> EventList:
     """What happened in a training, in order."""
     with call.runtime.db.reading("trainings.events") as s:
-        found = events_of(s, call.path["training"], after=call.query.after, limit=call.query.limit)
+        found = events_of(s, _found(s, call).id, after=call.query.after, limit=call.query.limit)
     return EventList(events=tuple(found))
 
 
 @routes.add("GET", f"{_TRAINING}/rounds", access=Access.VIEWER, query=PageQuery, response=RoundList)
 def rounds(call: Call) -> RoundList:
     """The rounds of a training, with where their time went."""
-    training_id, now = call.path["training"], call.runtime.clock.now()
+    now = call.runtime.clock.now()
     with call.runtime.db.reading("trainings.rounds") as s:
+        training_id = _found(s, call).id
         members = members_of(s, training_id)
         rows = s.scalars(
             select(Round)
