@@ -7,8 +7,8 @@
 The schema is inferred; identifiers are left out. All models are scored on the same test rows: the last quarter of the
 time where there is a time column, else a stratified quarter. `federated` is trained by secure sums, `pooled` is stock
 XGBoost (`hist`, same settings) or scikit-learn on all training rows in one place, `local_*` the same on one bank's
-rows, `fedavg_or_bagging` FedAvg (logistic) or tree bagging as Flower does it. Everything runs in this process, one bank after
-the other. With `--entity` there are three settings: no entity features, from the bank's own rows, from summed tables.
+rows, `fedavg_or_bagging` FedAvg (logistic) or tree bagging as Flower does it. Everything runs in this process, one bank
+after the other. With `--entity` there are three settings: no entity features, own rows', from summed tables.
 """
 
 from __future__ import annotations

@@ -67,7 +67,13 @@ def test_rows(sets: Sequence[Dataset]) -> tuple[NDArray[np.float32], NDArray[np.
 
 def pooled_trees(sets: Sequence[Dataset], schema: FeatureSchema, settings: Trees) -> Scorer:
     """Stock XGBoost on all rows in one place."""
-    X, y = train_rows(sets)
+    return pooled_trees_of(*train_rows(sets), schema, settings)
+
+
+def pooled_trees_of(
+    X: NDArray[np.float32], y: NDArray[np.uint8], schema: FeatureSchema, settings: Trees
+) -> Scorer:  # fmt: skip
+    """Stock XGBoost on these rows."""
     booster = xgboost.train(settings.parameters(), _matrix(X, schema, y), settings.trees)
     return lambda rows: booster.predict(_matrix(rows, schema)).astype(np.float64)
 
