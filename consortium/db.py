@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import tenacity
 from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 _BUSY_TIMEOUT_S = 30
@@ -66,8 +68,23 @@ class Database:
             session.connection(execution_options=options)
             yield session
 
-    def create(self) -> None:
-        """Makes every table that is not there yet, in one process at a time."""
+    def create(self, *, patience_s: float = 60.0) -> None:
+        """Makes every table that is not there yet, in one process at a time.
+
+        Args:
+            patience_s: how long a server that does not answer is waited for: it may be starting as well.
+
+        Raises:
+            OperationalError: it does not answer by then.
+        """
+        tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(OperationalError),
+            wait=tenacity.wait_random_exponential(multiplier=0.1, max=2.0),
+            stop=tenacity.stop_after_delay(0.0 if self.is_sqlite else patience_s),
+            reraise=True,
+        )(self._create)
+
+    def _create(self) -> None:
         with self.engine.begin() as connection:
             if not self.is_sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})

@@ -41,7 +41,7 @@ def due_tasks(s: Session, *, now: float, forgotten_s: float = FORGOTTEN_S) -> li
             Contribution.state == "received", Contribution.received_at <= before, Contribution.training.in_(live)
         )
     )
-    tasks = [Task(TaskName.VALIDATE, key) for key in contributions]
+    tasks = [Task(TaskName.VALIDATE, tuple(key)) for key in contributions]
     ranges = s.execute(
         select(SumRange.training, SumRange.round, SumRange.first_chunk)
         .join(Round, (Round.training == SumRange.training) & (Round.index == SumRange.round))
@@ -52,13 +52,13 @@ def due_tasks(s: Session, *, now: float, forgotten_s: float = FORGOTTEN_S) -> li
             Round.training.in_(live),
         )
     )
-    tasks += [Task(TaskName.SUM_RANGE, key) for key in ranges]
+    tasks += [Task(TaskName.SUM_RANGE, tuple(key)) for key in ranges]
     ready = s.execute(
         select(Round.training, Round.index).where(
             Round.state == RoundState.DECRYPTING.value, Round.shares_at <= before, Round.training.in_(live)
         )
     )
-    tasks += [Task(TaskName.CLOSE_ROUND, key) for key in ready]
+    tasks += [Task(TaskName.CLOSE_ROUND, tuple(key)) for key in ready]
     unopened = s.scalars(
         select(Training.id)
         .outerjoin(Round, (Round.training == Training.id) & (Round.index == Training.round))

@@ -6,6 +6,7 @@ import os
 
 from celery import Celery
 
+from consortium.logs import configure_logging
 from consortium.open_runtime import open_worker_runtime, run_task
 from consortium.queue.port import Task
 from consortium.reconciler import Reconciler
@@ -34,6 +35,7 @@ def run(runtime: Runtime, task: Task) -> None:
 def main(settings: Settings | None = None) -> None:
     """Starts a worker of several threads: they share what was compiled and replayed, and sums need no lock."""
     settings = settings or Settings()
+    configure_logging(settings.log_level)
     _RUNTIME.append(open_worker_runtime(settings))
     app: Celery = make_worker_app(settings)
     runtime = current_runtime()

@@ -219,6 +219,8 @@ def test_a_lost_queue_loses_nothing(tmp_path):
         consortium.service.queue.tasks.clear()
         consortium.service.clock.ahead_s += 4
         reconcile(consortium.service.runtime)
+        # A broker's serialiser takes plain tuples, not a database's rows.
+        assert all(type(task.arguments) is tuple for task in consortium.service.queue.tasks)
         consortium.service.run_tasks(limit=1)
         consortium.service.queue.tasks.clear()
     assert consortium.training(training).model_digest == expected_model([0, 1, 2, 3, 4])
