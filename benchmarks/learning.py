@@ -7,8 +7,9 @@
 The schema is inferred; identifiers are left out. All models are scored on the same test rows: the last quarter of the
 time where there is a time column, else a stratified quarter. `federated` is trained by secure sums, `pooled` is stock
 XGBoost (`hist`, same settings) or scikit-learn on all training rows in one place, `local_*` the same on one bank's
-rows, `fedavg_or_bagging` FedAvg (logistic) or tree bagging as Flower does it. Everything runs in this process, one bank
-after the other. With `--entity` there are three settings: no entity features, own rows', from summed tables.
+rows, `pooled_in_our_bins` stock XGBoost where our bins cut, `fedavg_or_bagging` FedAvg (logistic) or tree bagging as
+Flower does it. Everything runs in this process, one bank after the other. With `--entity` there are three settings: no
+entity features, own rows', from summed tables.
 """
 
 from __future__ import annotations
@@ -75,6 +76,10 @@ def compare(sets: Sequence[Dataset], schema: FeatureSchema, options: Options) ->
         found["federated"]["same_model_in_the_clear"] = clear.digest == federated.digest
     if options.model == "gbdt":
         found["pooled"] = measure("pooled", lambda: peers.pooled_trees(sets, schema, options.trees))
+        bins = federated.model.bins
+        found["pooled_in_our_bins"] = measure(
+            "pooled, in our bins", lambda: peers.pooled_trees_in_bins(sets, schema, options.trees, bins)
+        )
     else:
         pooled: list[NDArray[np.float64]] = []
 

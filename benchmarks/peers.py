@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression as PooledLogistic
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from learning.binning import Bins
 from learning.driver import run
 from learning.fedavg import FederatedAveraging
 from learning.logistic_settings import FedAvgSettings
 from learning.schema import Dataset, FeatureSchema, Part
 from learning.standardise import Design
+from tests.common.xgboost_oracle import representatives
 
 Scores = NDArray[np.float64]
 Scorer = Callable[[NDArray[np.float32]], Scores]
@@ -76,6 +78,19 @@ def pooled_trees_of(
     """Stock XGBoost on these rows."""
     booster = xgboost.train(settings.parameters(), _matrix(X, schema, y), settings.trees)
     return lambda rows: booster.predict(_matrix(rows, schema)).astype(np.float64)
+
+
+def pooled_trees_in_bins(sets: Sequence[Dataset], schema: FeatureSchema, settings: Trees, bins: Bins) -> Scorer:
+    """Stock XGBoost on all rows, each value replaced by the lower edge of its bin, so that it cuts where we do."""
+    values = representatives(bins)
+
+    def in_bins(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        binned = bins.assign(rows)
+        return np.column_stack([column[binned[:, k]] for k, column in enumerate(values)])
+
+    X, y = train_rows(sets)
+    scorer = pooled_trees_of(in_bins(X), y, schema, settings)
+    return lambda rows: scorer(in_bins(rows))
 
 
 def bagged_trees(sets: Sequence[Dataset], schema: FeatureSchema, settings: Trees) -> Scorer:
