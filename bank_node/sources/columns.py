@@ -52,8 +52,11 @@ def with_times(name: str, frame: pd.DataFrame, times: Sequence[str]) -> pd.DataF
     for column in times:
         values = frame[column]
         if not pd.api.types.is_datetime64_any_dtype(values.dtype):
+            if pd.api.types.is_integer_dtype(values.dtype):
+                values = values.astype(str)  # 20260131 is ISO 8601 as well
             try:
-                values = pd.to_datetime(values, format="ISO8601")
+                # In UTC at once: a bank's local times change their offset with the season.
+                values = pd.to_datetime(values, format="ISO8601", utc=True)
             except (ValueError, TypeError) as error:
                 raise DataUnfit(
                     f"dataset {name!r}", column=column, expected="times in ISO 8601", got="a value that is not one"

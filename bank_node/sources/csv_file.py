@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -32,23 +33,29 @@ class CSVSource:
     def describe(self) -> TableDescription:
         """Columns, with types guessed from the first thousand rows; rows are not counted."""
         sample = self._load(nrows=_SAMPLE_ROWS)
-        mapping = renamed(self._name, list(sample.columns), self._rename)
+        mapping = renamed(self._name, self._header(), self._rename)
         return TableDescription({new: str(sample[old].dtype) for new, old in mapping.items()}, rows=None)
 
     def read(self, columns: Sequence[str], *, times: Sequence[str] = ()) -> pd.DataFrame:
         """See `DataSource.read`."""
-        header = list(self._load(nrows=0).columns)
-        mapping = renamed(self._name, header, self._rename)
+        mapping = renamed(self._name, self._header(), self._rename)
         files = wanted(self._name, mapping, columns)
         frame = self._load(usecols=files)
         frame = frame[files].set_axis(list(columns), axis=1)
         return with_times(self._name, frame, times)
 
-    def _load(self, *, nrows: int | None = None, usecols: list[str] | None = None) -> pd.DataFrame:
+    def _header(self) -> list[str]:
+        """The columns' names. Of two that are called alike pandas would call the second otherwise, and say nothing."""
+        names = list(self._load(nrows=0).columns)
+        written = self._load(nrows=1, header=None, dtype=str).iloc[0].tolist()
+        return [name if pd.isna(raw) else raw for name, raw in zip(names, written, strict=True)]
+
+    def _load(self, **options: Any) -> pd.DataFrame:
         try:
-            return pd.read_csv(self._path, sep=self._separator, nrows=nrows, usecols=usecols, low_memory=False)
+            frame: pd.DataFrame = pd.read_csv(self._path, sep=self._separator, low_memory=False, **options)
         except (OSError, ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
             # The parser's own message may quote a row, so it is not passed on.
             raise DataUnfit(
                 f"dataset {self._name!r}", column=None, expected="a CSV file with a header", got=type(error).__name__
             ) from None
+        return frame
