@@ -13,7 +13,8 @@ from bank_node.errors import DataUnfit
 from bank_node.registry import Registry
 from bank_node.settings import DatasetSettings
 from bank_node.sources import open_source
-from learning.errors import DataRejected
+from learning.errors import ContributionRejected, DataRejected
+from learning.query import to_fixed_point
 from protocol.plan import Plan
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ class BankData:
         self._kept: tuple[tuple[str, bytes], Any] | None = None
 
     def check(self, plan: Plan, *, max_rows: int) -> None:
-        """Prepares the rows, so that everything that does not fit is known before the bank accepts.
+        """Prepares the rows and makes a first contribution, so that what does not fit is known before the bank accepts.
+
+        That contribution is thrown away: nothing of it leaves the bank.
 
         Raises:
             DataUnfit: they do not fit; the column is named.
@@ -54,7 +57,19 @@ class BankData:
         rows = len(self._read(plan))
         if rows > max_rows:
             raise DataUnfit(where, column=None, expected=f"at most {max_rows} rows (policy max_rows)", got=str(rows))
-        self.prepared(plan, None)
+        data = self.prepared(plan, None)
+        from bank_node.running import build_algorithm  # noqa: PLC0415  # pulls in pandas and Numba, and this module
+
+        try:
+            algorithm = build_algorithm(plan.learning)
+            state = algorithm.start()
+            query = algorithm.next_query(state)
+            if query is not None:
+                to_fixed_point(query, algorithm.contribution(state, query, data, {}))
+        except DataRejected as error:
+            raise _unfit(where, error) from error
+        except ContributionRejected as error:
+            raise DataUnfit(where, column=None, expected=error.expected, got=error.got) from error
 
     def prepared(self, plan: Plan, entity_key: bytes | None) -> Any:
         """The algorithm's bank-side data.
@@ -68,9 +83,7 @@ class BankData:
             try:
                 self._kept = (key, self._prepare(plan, entity_key or _NO_KEY))
             except DataRejected as error:
-                raise DataUnfit(
-                    f"plan {plan.name!r}", column=error.column, expected=error.expected, got=error.got
-                ) from error
+                raise _unfit(f"plan {plan.name!r}", error) from error
         return self._kept[1]
 
     def forget(self) -> None:
@@ -191,4 +204,8 @@ class BankData:
         try:
             return self.with_features(self._read(plan, path, for_scoring=True), plan)
         except DataRejected as error:
-            raise DataUnfit(str(path), column=error.column, expected=error.expected, got=error.got) from error
+            raise _unfit(str(path), error) from error
+
+
+def _unfit(where: str, error: DataRejected) -> DataUnfit:
+    return DataUnfit(where, column=error.column, expected=error.expected, got=error.got)

@@ -51,7 +51,8 @@ class DataUnfit(Refused):
     """
 
     def __init__(self, where: str, *, column: str | None, expected: str, got: str) -> None:
-        super().__init__(where, expected=expected, got=got, advice="see the dataset's settings in node.toml")
+        at = where if column is None else f"{where}, column {column!r}"
+        super().__init__(at, expected=expected, got=got, advice="see the dataset's settings in node.toml")
         self.column = column
 
 
