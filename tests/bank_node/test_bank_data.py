@@ -1,0 +1,143 @@
+"""A bank's table against a plan before the bank accepts: what does not fit is refused by dataset, column and remedy."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bank_node.bank_data import BankData
+from bank_node.durable import Disk
+from bank_node.errors import DataUnfit, SettingsInvalid
+from bank_node.registry import Registry
+from bank_node.settings import DatasetSettings
+from protocol.plan import Plan
+
+INPUTS = {
+    "features": [
+        {"kind": "numeric", "name": "amount"},
+        {"kind": "categorical", "name": "channel", "levels": ["shop", "web"]},
+        {"kind": "time", "name": "hour", "column": "when", "part": "hour"},
+    ],
+    "label": "fraud",
+}
+
+
+def rows(n=200):
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "amount": rng.exponential(50, n).round(2), "channel": rng.choice(["shop", "web"], n),
+            "when": pd.date_range("2026-01-01", periods=n, freq="1h"), "fraud": rng.integers(0, 2, n),
+        }
+    )  # fmt: skip
+
+
+def plan(learning=None, **inputs):
+    return Plan.model_validate(
+        {"name": "cards", "learning": {"kind": "gbdt", "trees": 2, "inputs": INPUTS | inputs} | (learning or {})}
+    )
+
+
+@pytest.fixture(params=["csv", "parquet"])
+def table(request, tmp_path):
+    """Writes a table as the bank's file, and gives what the node makes of it."""
+
+    def make(frame):
+        path = tmp_path / f"transactions.{request.param}"
+        frame.to_csv(path, index=False) if request.param == "csv" else frame.to_parquet(path)
+        datasets = {"transactions": DatasetSettings(path=path.name)}
+        return BankData(tmp_path, datasets, Registry(tmp_path / "models", Disk()), lambda sealed: sealed)
+
+    return make
+
+
+def test_a_table_that_fits_is_kept_for_the_training(table):
+    data = table(rows())
+    data.check(plan(), max_rows=200)
+    prepared = data.prepared(plan(), None)
+    assert prepared.X.shape == (200, 3)
+    assert data.prepared(plan(), None) is prepared
+    np.testing.assert_allclose(prepared.X[:, 0], rows()["amount"].astype(np.float32))
+    assert prepared.X[:, 2].tolist() == [hour % 24 for hour in range(200)]
+
+
+def test_local_times_with_the_offsets_of_summer_and_winter_are_taken_in_utc(table):
+    local = ["2026-01-01T00:30:00+01:00", "2026-07-01T00:30:00+02:00"]
+    data = table(rows().iloc[:2].assign(when=local))
+    data.check(plan(), max_rows=200)
+    assert data.prepared(plan(), None).X[:, 2].tolist() == [23.5, 22.5]
+
+
+@pytest.mark.parametrize("change", [{"fraud": 0}, {"fraud": 1}, {"amount": 5.0}, {"amount": np.nan}, {"channel": None}])
+def test_a_bank_of_one_class_or_with_dull_columns_takes_part(table, change):
+    table(rows().assign(**change)).check(plan(), max_rows=200)
+
+
+def test_an_empty_table_takes_part(table):
+    data = table(rows().iloc[:0])
+    data.check(plan(), max_rows=200)
+    assert data.prepared(plan(), None).rows == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "column", "said"),
+    [
+        ({"channel": "boat"}, "channel", "200 rows with another one"),
+        ({"amount": "a lot"}, "amount", "expected numbers"),
+        ({"amount": np.inf}, "amount", "finite numbers"),
+        ({"amount": 1e300}, "amount", "larger ones"),
+        ({"fraud": 2}, "fraud", "others"),
+        ({"fraud": "suspect"}, "fraud", "others"),
+        ({"fraud": None}, "fraud", "a label in every row"),
+        ({"when": "soon"}, "when", "ISO 8601"),
+        ({"when": pd.NaT}, "when", "a time in every row"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_plan_or_dataset_and_column_but_no_value(table, change, column, said):
+    with pytest.raises(DataUnfit, match=said) as error:
+        table(rows().assign(**change)).check(plan(), max_rows=200)
+    assert error.value.column == column
+    assert f"column {column!r}" in str(error.value)
+    assert "'cards'" in str(error.value) or "'transactions'" in str(error.value)
+    for value in ("boat", "a lot", "suspect", "soon"):
+        assert value not in str(error.value)
+
+
+@pytest.mark.parametrize("column", ["amount", "channel", "when", "fraud"])
+def test_a_column_that_is_not_there_is_named(table, column):
+    with pytest.raises(DataUnfit, match=f"column '{column}'") as error:
+        table(rows().drop(columns=column)).check(plan(), max_rows=200)
+    assert error.value.column == column
+
+
+def test_what_only_the_first_sum_would_show_is_known_before_the_bank_accepts(table):
+    with pytest.raises(DataUnfit, match="max_rows") as error:
+        table(rows()).check(plan({"max_rows": 64}), max_rows=200)
+    assert error.value.column == "rows"
+    heavy = table(rows().assign(w=1e6))
+    with pytest.raises(DataUnfit, match="divide all weights") as error:
+        heavy.check(plan(weight="w"), max_rows=200)
+    assert error.value.column == "w"
+    with pytest.raises(DataUnfit, match="policy max_rows"):
+        table(rows()).check(plan(), max_rows=199)
+
+
+def test_settings_that_no_algorithm_has_are_refused_by_their_field(table):
+    with pytest.raises(DataUnfit, match="max_depth"):
+        table(rows()).check(plan({"max_depth": 99}), max_rows=200)
+    with pytest.raises(DataUnfit, match="early_stopping_rounds"):
+        table(rows()).check(plan({"early_stopping_rounds": 5}), max_rows=200)
+
+
+def test_a_dataset_that_the_node_does_not_have_is_named(table):
+    other = plan().model_copy(update={"features": plan().features.model_copy(update={"dataset": "transfers"})})
+    with pytest.raises(DataUnfit, match="'transfers' in node\\.toml, got only: transactions"):
+        table(rows()).check(other, max_rows=200)
+
+
+def test_a_column_twice_in_a_file_is_refused_and_not_taken_from_its_first_place(tmp_path):
+    path = tmp_path / "transactions.csv"
+    path.write_text("amount,channel,when,fraud,amount\n1.0,web,2026-01-01,0,9.0\n2.0,web,2026-01-01,1,8.0\n")
+    datasets = {"transactions": DatasetSettings(path=path.name)}
+    data = BankData(tmp_path, datasets, Registry(tmp_path / "models", Disk()), lambda sealed: sealed)
+    with pytest.raises(SettingsInvalid, match="'amount' and 'amount' are both called 'amount'"):
+        data.check(plan(), max_rows=200)
