@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+import httpx
 import pandas as pd
 
 from tests.common.nodes import NodeProcess
@@ -94,6 +95,16 @@ class ConsortiumOfNodes:
         """A training as the operator sees it."""
         view: dict[str, Any] = self.service.cli("training", "show", training, token=self.token)
         return view
+
+    def rounds(self, training: str) -> list[dict[str, Any]]:
+        """Every round of a training as the operator sees it."""
+        answer = httpx.get(
+            f"{self.service.url}/v1/trainings/{training}/rounds", params={"limit": 5000},
+            headers={"Authorization": f"Bearer {self.token}"}, timeout=30,
+        )  # fmt: skip
+        answer.raise_for_status()
+        found: list[dict[str, Any]] = answer.json()["rounds"]
+        return found
 
     def until(self, training: str, *states: str, timeout_s: float = 180.0) -> dict[str, Any]:
         """Waits for a state of a training."""
