@@ -125,7 +125,7 @@ def load_policy(home: Home) -> Policy:
 POLICY_TEMPLATE = """\
 # This bank's policy. No service can override it. What is not set has the default shown.
 # plans = ["card-fraud"]          # only these plans; [] allows any
-# algorithms = ["gbdt", "random_gbdt", "logistic", "entity_tables"]
+# algorithms = ["gbdt", "random_gbdt", "logistic", "fedavg", "entity_tables", "drift"]   # [] allows any
 # allow_unprotected = false       # plans without encryption
 # min_contributors = 3            # fewest banks in any sum
 # require_agreement = true        # below the default threshold
