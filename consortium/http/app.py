@@ -10,6 +10,8 @@ from typing import Any
 import structlog
 from flask import Flask, Response, request
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from redis.exceptions import RedisError
+from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
 from consortium.access.replay import ReplayGuard
@@ -73,6 +75,8 @@ def create_app(runtime: Runtime, settings: Settings) -> Flask:
         app.add_url_rule(rule, f"{route.method} {route.path}", view, methods=[route.method])
     _add_documents(app, routes)
     app.register_error_handler(HTTPException, _http_problem)
+    for away in (OperationalError, RedisError):
+        app.register_error_handler(away, _away)
     app.register_error_handler(Exception, _failure)
     return app
 
@@ -159,6 +163,12 @@ def _http_problem(error: HTTPException) -> Response:
     if allowed:
         response.headers["Allow"] = ", ".join(sorted(allowed))
     return response
+
+
+def _away(error: Exception) -> Response:
+    """The database or the broker does not answer, or has just ended the connection: every client may try again."""
+    log.warning("backend:away", method=request.method, path=request.path, error=type(error).__name__)
+    return respond(ProblemType.UNAVAILABLE, "the service's database or broker does not answer; try again in a moment")
 
 
 def _failure(error: Exception) -> Response:

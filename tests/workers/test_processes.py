@@ -7,6 +7,7 @@ import threading
 import time
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.common.http_service import enrol_with
@@ -81,3 +82,24 @@ def test_a_training_runs_with_redis_postgresql_and_two_workers(deployed, tmp_pat
     assert training["state"] == "completed", training
     assert {bank.ended.model for bank in banks} == {expected_model(range(5))}
     assert time.monotonic() - began < 100
+
+
+def test_while_the_database_is_away_everyone_is_told_to_try_again(tmp_path):
+    postgres = PostgresServer()
+    postgres.start()
+    service = ServiceProcess(tmp_path, CONSORTIUM_DATABASE_URL=postgres.url)
+    try:
+        service.start()
+        token = service.cli("token", "create", "ops", "--role", "admin")["token"]
+        asked = {"url": f"{service.url}/v1/nodes", "headers": {"Authorization": f"Bearer {token}"}, "timeout": 30}
+        assert httpx.get(**asked).status_code == 200
+        postgres.kill()
+        refused = httpx.get(**asked)
+        assert (refused.status_code, refused.headers["Content-Type"]) == (503, "application/problem+json")
+        assert int(refused.headers["Retry-After"]) > 0
+        assert postgres.url not in refused.text
+        postgres.start()
+        assert httpx.get(**asked).status_code == 200
+    finally:
+        service.stop()
+        postgres.stop()
