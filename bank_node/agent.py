@@ -17,6 +17,7 @@ import structlog
 from bank_node.client import ServiceClient
 from bank_node.errors import NodeError, PolicyRefused, Refused, ServiceRefused, StaleWork, Stopped
 from bank_node.status import StatusBoard
+from learning.errors import LearningError
 from protocol.messages import Accepted, Refusal, Work, WorkItem
 from protocol.problems import ProblemType
 
@@ -166,6 +167,9 @@ class Agent:
             self._failed(item, error, "work:refused")
             # A policy's daily limit passes; everything else is a broken promise, and the bank goes no further.
             self._complain(item, str(error), halt=not isinstance(error, PolicyRefused))
+        except LearningError as error:  # its sentences show no values either
+            self._failed(item, error, "work:failed")
+            self._complain(item, str(error), halt=False)
         except NodeError as error:
             self._failed(item, error, "work:failed")
         except Exception as error:  # noqa: BLE001  # one training's fault must not stop the bank's other trainings
@@ -188,7 +192,7 @@ class Agent:
 
     def _failed(self, item: WorkItem, error: Exception, event: str) -> None:
         self._aside.failed(item, harmless=False)
-        foreign = not isinstance(error, NodeError)
+        foreign = not isinstance(error, NodeError | LearningError)
         why = type(error).__name__ if foreign else f"{type(error).__name__}: {error}"
         log.error(event, training=item.training, do=item.do, why=why, frames=_frames(error) if foreign else None)
 
