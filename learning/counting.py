@@ -30,16 +30,16 @@ class Counts:
     weight: tuple[float, float]
 
     @classmethod
-    def of(cls, data: Dataset, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    def of(cls, data: Dataset, weight: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """One bank's part of the sum, float64 of shape (COUNT_VALUES,).
 
         Args:
             data: the bank's rows.
-            weight: float64, shape (n,), class weights included.
+            weight: floats, shape (n,), class weights included.
         """
         counts = [int(((data.part == part) & (data.y == label)).sum()) for part in Part for label in (0, 1)]
         train = data.part == Part.TRAIN
-        weights = [float(weight[train & (data.y == label)].sum()) for label in (0, 1)]
+        weights = [float(weight[train & (data.y == label)].sum(dtype=np.float64)) for label in (0, 1)]
         return np.array([*counts, *weights], dtype=np.float64)
 
     @classmethod
@@ -110,7 +110,7 @@ def count_bound(max_rows: int, scale_pos_weight: float) -> float:
     return bound
 
 
-def require_within(data: Dataset, weight: NDArray[np.float64], bound: float, column: str | None) -> None:
+def require_within(data: Dataset, weight: NDArray[np.floating[Any]], bound: float, column: str | None) -> None:
     """Checks one bank's rows before they are counted.
 
     Args:

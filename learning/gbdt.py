@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -154,13 +154,16 @@ class GradientBoosting:
                 scores = [score_histogram(margins[chosen], data.y[chosen]).ravel() for chosen in parts]
                 return np.concatenate(scores).astype(np.float64)
 
-    def _training_columns(self, data: Dataset) -> list[NDArray[np.float32]]:
+    def _training_columns(self, data: Dataset) -> Iterator[NDArray[np.float32]]:
+        """The sketched columns, one after the other: together they would be a second copy of the rows."""
         train = data.part == Part.TRAIN
-        return [np.ascontiguousarray(data.X[train, k]) for k in self._sketched]
+        return (np.ascontiguousarray(data.X[train, k]) for k in self._sketched)
 
-    def _weights(self, data: Dataset) -> NDArray[np.float64]:
-        weight = np.ones(data.rows) if data.weight is None else data.weight.copy()
-        weight[data.y == 1] *= self.settings.scale_pos_weight
+    def _weights(self, data: Dataset) -> NDArray[np.float32]:
+        if data.weight is None and self.settings.scale_pos_weight == 1.0:
+            return np.broadcast_to(np.float32(1), data.rows)  # takes no memory
+        weight = np.ones(data.rows, dtype=np.float32) if data.weight is None else data.weight.astype(np.float32)
+        weight[data.y == 1] *= np.float32(self.settings.scale_pos_weight)
         return weight
 
     def _histograms(
@@ -170,7 +173,8 @@ class GradientBoosting:
         mine = self._follow(state, data, cache)
         if mine.get("tree") != len(state.trees):
             mine["gradients"] = logistic_gradients(mine["margins"], data.y, mine["weights"], query.resolution)
-            mine["node"] = np.where(self._sampled(len(state.trees), data), 0, -1).astype(np.int32)
+            # Sixteen bits: a tree of depth 12, the deepest, has 8,191 nodes.
+            mine["node"] = np.where(self._sampled(len(state.trees), data), 0, -1).astype(np.int16)
             mine["tree"], mine["level"] = len(state.trees), 0
         while mine["level"] < growing.level:
             growing.tree().step(mine["node"], mine["binned"], _bins(state))

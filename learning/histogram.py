@@ -8,24 +8,28 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+_INT32 = 2.0**31 - 1
+
 jit: Any = nb.njit(nogil=True, cache=True, boundscheck=False)
 
 
 def logistic_gradients(
-    margins: NDArray[np.float64], y: NDArray[np.uint8], weight: NDArray[np.float64], resolution: float
-) -> NDArray[np.int64]:
+    margins: NDArray[np.float64], y: NDArray[np.uint8], weight: NDArray[np.float32], resolution: float
+) -> NDArray[np.signedinteger[Any]]:
     """First and second derivatives of the log loss by margin, in units of the resolution.
 
     Args:
         margins: float64, shape (n,), log-odds.
         y: uint8, shape (n,).
-        weight: float64, shape (n,).
+        weight: float32, shape (n,), as XGBoost has them.
         resolution: of the query.
 
     Returns:
-        int64, shape (n, 2): w·(p − y) and w·p·(1 − p), rounded (XGBoost's `binary:logistic`).
+        int32, or int64 where weights are so large, shape (n, 2): w·(p − y) and w·p·(1 − p), rounded (XGBoost's
+        `binary:logistic`).
     """
-    out = np.empty((len(margins), 2), dtype=np.int64)
+    largest = float(weight.max(initial=0.0)) / resolution
+    out = np.empty((len(margins), 2), dtype=np.int32 if largest < _INT32 else np.int64)
     _gradients(margins, y, weight, 1.0 / resolution, out)
     return out
 
@@ -39,14 +43,14 @@ def _gradients(margins, y, weight, per_unit, out):  # type: ignore[no-untyped-de
 
 
 def node_histograms(
-    binned: NDArray[np.uint8], gradients: NDArray[np.int64], slot: NDArray[np.int32], slots: int,
+    binned: NDArray[np.uint8], gradients: NDArray[np.signedinteger[Any]], slot: NDArray[np.int32], slots: int,
     columns: NDArray[np.int64], offsets: NDArray[np.int64], width: int,
 ) -> NDArray[np.int64]:  # fmt: skip
     """Sums of gradients by node, feature and bin.
 
     Args:
         binned: uint8, shape (n, f).
-        gradients: int64, shape (n, 2).
+        gradients: int32 or int64, shape (n, 2).
         slot: int32, shape (n,): which of the asked nodes a row is in, or −1 for none.
         slots: how many nodes are asked for.
         columns: the features asked for.

@@ -72,9 +72,9 @@ class Tree:
             bins.sizes - 1,
         )  # fmt: skip
 
-    def margins_of(self, binned: NDArray[np.uint8], bins: Bins) -> NDArray[np.float64]:
-        """What the tree adds to every row's margin, float64 of shape (n,)."""
-        return self.value[self.leaves_of(binned, bins, self.depth)].astype(np.float64)
+    def margins_of(self, binned: NDArray[np.uint8], bins: Bins) -> NDArray[np.float32]:
+        """What the tree adds to every row's margin, float32 of shape (n,)."""
+        return self.value[self.leaves_of(binned, bins, self.depth)]
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; float32 values are exact in their shortest decimal form."""
