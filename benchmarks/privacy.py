@@ -19,6 +19,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,29 @@ from learning.gbdt_model import GbdtModel
 from learning.gbdt_settings import GbdtSettings
 from learning.random_trees import RandomTrees
 from learning.random_trees_settings import PrivacySettings, RandomTreesSettings
-from learning.schema import Dataset, FeatureSchema, Part, Split, infer_schema, prepare
+from learning.schema import Dataset, FeatureSchema, NumericFeature, Part, Split, infer_schema, prepare
 
 
 def dealt(frame: pd.DataFrame, schema: FeatureSchema, banks: int, seed: int = 0) -> list[Dataset]:
     """The rows dealt to banks at random, each with the operating system's randomness for its noise."""
     bank = np.random.default_rng(seed).integers(0, banks, len(frame))
     return [prepare(frame[bank == number], schema, randbytes=os.urandom) for number in range(banks)]
+
+
+def declare(schema: FeatureSchema, ranges: Sequence[str]) -> FeatureSchema:
+    """The schema with public bounds of its numbers.
+
+    Args:
+        schema: as inferred from the table.
+        ranges: ``PATTERN=LOW:HIGH``, the pattern as in file names; the first that matches a feature holds.
+    """
+    bounds = [(text.split("=")[0], *map(float, text.split("=")[1].split(":"))) for text in ranges]
+    features = []
+    for feature in schema.features:
+        found = next((pair for pattern, *pair in bounds if fnmatchcase(feature.name, pattern)), None)
+        known = isinstance(feature, NumericFeature) and found is not None
+        features.append(feature.model_copy(update={"low": found[0], "high": found[1]}) if known and found else feature)
+    return schema.model_copy(update={"features": tuple(features)})
 
 
 def ap_of(model: GbdtModel, banks: Sequence[Dataset]) -> float:
@@ -112,6 +129,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="a CSV or Parquet table")
     parser.add_argument("--label", required=True)
     parser.add_argument("--exclude", nargs="*", default=[], help="columns that are no features")
+    parser.add_argument(
+        "--range", nargs="*", default=[], metavar="PATTERN=LOW:HIGH", help="public bounds; with any, no sketch is asked"
+    )
     parser.add_argument("--banks", type=int, default=3)
     parser.add_argument("--test-share", type=float, default=0.3)
     parser.add_argument("--epsilons", nargs="+", type=float, default=[0.5, 1.0, 3.0, 8.0])
@@ -126,8 +146,11 @@ def main() -> None:
     schema = infer_schema(
         frame, label=arguments.label, exclude=tuple(arguments.exclude), split=Split(test_share=arguments.test_share)
     )
+    schema = declare(schema, arguments.range)
     names = ("trees", "trees_a_round", "max_depth", "learning_rate")
-    settings = {name: getattr(arguments, name) for name in names} | {"edges": "sketched"}
+    settings = {name: getattr(arguments, name) for name in names} | {
+        "edges": "declared" if arguments.range else "sketched"
+    }
     found = measure(
         frame, schema, arguments.epsilons, banks=arguments.banks, repeats=arguments.repeats, delta=arguments.delta,
         **settings,
