@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import tenacity
-from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
+
+from consortium.migrations import HEAD
 
 _BUSY_TIMEOUT_S = 30
 _LOCK = 0x6672_6175  # any constant: who holds this advisory lock migrates
@@ -69,7 +71,7 @@ class Database:
             yield session
 
     def create(self, *, patience_s: float = 60.0) -> None:
-        """Makes every table that is not there yet, in one process at a time.
+        """Brings the tables to this version, in one process at a time.
 
         Args:
             patience_s: how long a server that does not answer is waited for: it may be starting as well.
@@ -88,11 +90,29 @@ class Database:
         with self.engine.begin() as connection:
             if not self.is_sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-            Base.metadata.create_all(connection)
+            if not _is_at_head(connection):
+                _migrate(connection)
 
     def close(self) -> None:
         """Closes every connection."""
         self.engine.dispose()
+
+
+def _is_at_head(connection: Connection) -> bool:
+    if not inspect(connection).has_table("alembic_version"):
+        return False
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
+    return found == [HEAD]
+
+
+def _migrate(connection: Connection) -> None:
+    from alembic import command  # noqa: PLC0415  # seldom needed, and not small
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", "consortium:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
