@@ -34,7 +34,7 @@ from learning.gbdt_model import GbdtModel
 from learning.gbdt_settings import GbdtSettings
 from learning.random_trees import RandomTrees
 from learning.random_trees_settings import PrivacySettings, RandomTreesSettings
-from learning.schema import Dataset, FeatureSchema, NumericFeature, Part, Split, infer_schema, prepare
+from learning.schema import Dataset, Feature, FeatureSchema, NumericFeature, Part, Split, infer_schema, prepare
 
 
 def dealt(frame: pd.DataFrame, schema: FeatureSchema, banks: int, seed: int = 0) -> list[Dataset]:
@@ -50,12 +50,18 @@ def declare(schema: FeatureSchema, ranges: Sequence[str]) -> FeatureSchema:
         schema: as inferred from the table.
         ranges: ``PATTERN=LOW:HIGH``, the pattern as in file names; the first that matches a feature holds.
     """
-    bounds = [(text.split("=")[0], *map(float, text.split("=")[1].split(":"))) for text in ranges]
-    features = []
+    bounds: list[tuple[str, float, float]] = []
+    for text in ranges:
+        pattern, _, values = text.partition("=")
+        low, high = map(float, values.split(":"))
+        bounds.append((pattern, low, high))
+    features: list[Feature] = []
     for feature in schema.features:
-        found = next((pair for pattern, *pair in bounds if fnmatchcase(feature.name, pattern)), None)
-        known = isinstance(feature, NumericFeature) and found is not None
-        features.append(feature.model_copy(update={"low": found[0], "high": found[1]}) if known and found else feature)
+        found = next(((low, high) for pattern, low, high in bounds if fnmatchcase(feature.name, pattern)), None)
+        if isinstance(feature, NumericFeature) and found is not None:
+            features.append(NumericFeature(name=feature.name, low=found[0], high=found[1]))
+        else:
+            features.append(feature)
     return schema.model_copy(update={"features": tuple(features)})
 
 
