@@ -31,18 +31,20 @@ from benchmarks import peers
 from benchmarks.ckks_sum import CkksSum
 from benchmarks.common import machine, peak_rss_mb, write_json
 from benchmarks.partition import partition
-from benchmarks.shared_intelligence import Columns, bank_of, model_inputs, table_settings
+from benchmarks.shared_intelligence import Columns, Source, bank_of, model_inputs, table_settings
 from learning.driver import plain_sum, run
 from learning.gbdt import GradientBoosting
 from learning.gbdt_settings import GbdtSettings
 from learning.logistic import LogisticRegression
 from learning.logistic_settings import LogisticSettings
-from learning.query import Query
+from learning.query import Query, SecureSum
 from learning.schema import Dataset, FeatureSchema, Part, infer_schema, prepare
 from protocol.aggregate import value_bytes
 
 _TEST_SHARE = 0.25
 _LABELS = {"fraud", "is_fraud", "class", "label", "target", "is_sar", "tx_fraud"}
+_SETTINGS_OF_ENTITIES: dict[str, Source] = {"no_entity": "none", "own_rows": "own", "summed_tables": "secure"}
+_ENTITY_KEY = hashlib.sha256(b"benchmark").digest()
 
 
 @dataclass(frozen=True)
@@ -209,28 +211,28 @@ def guess_label(frame: pd.DataFrame) -> str:
 
 def banks_of(
     frame: pd.DataFrame, label: str, kind: str, banks: int, *, bank_column: str | None, time_column: str | None,
-    drop: Sequence[str],
+    drop: Sequence[str], seed: int = 11,
 ) -> tuple[list[Dataset], FeatureSchema]:  # fmt: skip
-    """Every bank's rows, with the same test rows however they are spread."""
+    """Every bank's rows, with the same test rows however they are spread; `seed` draws them where there is no time."""
     ids = [
         name for name in frame.columns
         if name not in {label, time_column} and not pd.api.types.is_float_dtype(frame[name]) and frame[name].is_unique
     ]  # fmt: skip
     exclude = tuple({*ids, *drop, *([bank_column] if bank_column else [])} - {label})
     schema = infer_schema(frame, label=label, exclude=exclude, time=time_column)
-    part = _parts(frame, label, time_column)
+    part = _parts(frame, label, time_column, seed)
     bank = partition(frame, label, kind, banks, column=bank_column)
     return [
         replace(prepare(frame[bank == number], schema), part=part[bank == number]) for number in range(bank.max() + 1)
     ], schema
 
 
-def _parts(frame: pd.DataFrame, label: str, time_column: str | None) -> NDArray[np.uint8]:
+def _parts(frame: pd.DataFrame, label: str, time_column: str | None, seed: int) -> NDArray[np.uint8]:
     part = np.full(len(frame), Part.TRAIN, dtype=np.uint8)
     if time_column is not None:
         part[frame[time_column] >= frame[time_column].quantile(1 - _TEST_SHARE)] = Part.TEST
         return part
-    rng = np.random.default_rng(11)
+    rng = np.random.default_rng(seed)
     for value in (0, 1):
         rows = rng.permutation(np.flatnonzero(frame[label].to_numpy() == value))
         part[rows[: round(len(rows) * _TEST_SHARE)]] = Part.TEST
@@ -239,30 +241,55 @@ def _parts(frame: pd.DataFrame, label: str, time_column: str | None) -> NDArray[
 
 def with_entities(frame: pd.DataFrame, columns: Columns, banks: int, options: Options) -> dict[str, Any]:
     """The three settings of entity features, on the rows' own time."""
-    bank = bank_of(frame[columns.customer], banks)
-    tables = [frame[bank == number] for number in range(banks)]
-    settings = table_settings(frame, columns)
-    last = frame[columns.time].max().normalize()
-    days = (last - frame[columns.time].min().normalize()).days + 1
-    test_from = last - pd.Timedelta(days=round(days * _TEST_SHARE) - 1)
-    train_to = test_from - pd.Timedelta(days=settings.label_delay_days)
-    found: dict[str, Any] = {"train_to": str(train_to.date()), "test_from": str(test_from.date())}
-    for name, source in (("no_entity", "none"), ("own_rows", "own"), ("summed_tables", "secure")):
+    times = split_by_days(frame[columns.time], table_settings(frame, columns).label_delay_days)
+    found: dict[str, Any] = {"train_to": str(times[0].date()), "test_from": str(times[1].date())}
+    for name, source in _SETTINGS_OF_ENTITIES.items():
         print(name, file=sys.stderr)
         began = time.perf_counter()
-        secure_sum = CkksSum(banks) if options.protection == "ckks" else plain_sum
-        key = hashlib.sha256(b"benchmark").digest()
-        inputs = model_inputs(tables, columns, settings, source, key=key, secure_sum=secure_sum)  # type: ignore[arg-type]
+        secure_sum: Any = CkksSum(banks) if options.protection == "ckks" else plain_sum
+        sets, schema = entity_sets(frame, columns, banks, source, secure_sum=secure_sum)
         seconds = time.perf_counter() - began
-        schema = infer_schema(inputs[0], label=columns.label, time=columns.time)
-        sets = []
-        for table in inputs:
-            part = np.full(len(table), Part.TRAIN, dtype=np.uint8)
-            part[table[columns.time] >= train_to] = Part.VALIDATION
-            part[table[columns.time] >= test_from] = Part.TEST
-            sets.append(replace(prepare(table, schema), part=part))
         found[name] = {"feature_seconds": round(seconds, 2)} | compare(sets, schema, options)
     return found
+
+
+def split_by_days(times: pd.Series, label_delay_days: int) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """Ends of the training rows and start of the test rows, the last quarter of the days.
+
+    Between the two are the days whose labels are not confirmed when the test begins.
+    """
+    last = times.max().normalize()
+    days = (last - times.min().normalize()).days + 1
+    test_from = last - pd.Timedelta(days=round(days * _TEST_SHARE) - 1)
+    return test_from - pd.Timedelta(days=label_delay_days), test_from
+
+
+def entity_sets(
+    frame: pd.DataFrame, columns: Columns, banks: int, source: Source, *, key: bytes = _ENTITY_KEY,
+    secure_sum: SecureSum = plain_sum,
+) -> tuple[list[Dataset], FeatureSchema]:  # fmt: skip
+    """Every bank's rows with profiles and with entity features from one source.
+
+    Args:
+        frame: all banks' transactions.
+        columns: which column is what.
+        banks: how many; a customer's hash decides.
+        source: of the entity features.
+        key: the banks' shared identifier key.
+        secure_sum: how the tables are summed.
+    """
+    bank, settings = bank_of(frame[columns.customer], banks), table_settings(frame, columns)
+    tables = [frame[bank == number] for number in range(banks)]
+    inputs = model_inputs(tables, columns, settings, source, key=key, secure_sum=secure_sum)
+    schema = infer_schema(inputs[0], label=columns.label, time=columns.time)
+    train_to, test_from = split_by_days(frame[columns.time], settings.label_delay_days)
+    sets = []
+    for table in inputs:
+        part = np.full(len(table), Part.TRAIN, dtype=np.uint8)
+        part[table[columns.time] >= train_to] = Part.VALIDATION
+        part[table[columns.time] >= test_from] = Part.TEST
+        sets.append(replace(prepare(table, schema), part=part))
+    return sets, schema
 
 
 def main() -> None:
