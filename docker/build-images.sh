@@ -2,7 +2,7 @@
 # Builds the images: with docker where an engine answers, else with buildah in chroot isolation, which needs no engine.
 #   docker/build-images.sh [service] [worker] [node]      default: all three
 # BASE_IMAGE is what they stand on. Where it is unset and no registry answers, docker/make-base.sh makes one from Debian.
-# IMAGE_PREFIX and IMAGE_TAG name the result: fraud-consortium/node:dev.
+# BUILDER=buildah takes buildah although an engine answers. IMAGE_PREFIX and IMAGE_TAG name the result: fraud-consortium/node:dev.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 targets=("$@")
@@ -20,12 +20,13 @@ ca="${PIP_CERT:-${SSL_CERT_FILE:-}}"
   if [ -n "${PIP_INDEX_URL:-}" ]; then echo "index-url = $PIP_INDEX_URL"; fi
 } >"$secrets/pip.conf"
 
-if command -v docker >/dev/null && docker info >/dev/null 2>&1; then
+if [ "${BUILDER:-docker}" = docker ] && command -v docker >/dev/null && docker info >/dev/null 2>&1; then
   build=(docker buildx build --load)
   sizes=(docker image ls --format '{{.Repository}}:{{.Tag}}  {{.Size}}')
 else
   docker/need-packages.sh buildah
-  build=(buildah bud --quiet --layers --isolation chroot --ignorefile docker/Dockerfile.dockerignore)
+  # Docker's format, since OCI's knows no health check.
+  build=(buildah bud --quiet --layers --format docker --isolation chroot --ignorefile docker/Dockerfile.dockerignore)
   sizes=(buildah images --format '{{.Name}}:{{.Tag}}  {{.Size}}')
   if [ -z "${BASE_IMAGE:-}" ]; then
     default="$(sed -n 's/^ARG BASE_IMAGE=//p' docker/Dockerfile)"
