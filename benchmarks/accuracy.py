@@ -149,8 +149,8 @@ whose fraud rate is not natural: a check that real numbers work.
 - Against stock XGBoost with bins of its own: largest {largest:.4f}. That is where bin edges fall: `pooled` is the mean
   over {orders} orders of the same rows, with the smallest and the largest AP, since XGBoost's own sketch depends on it.
 - Over {splits} splits of each data set (the table below), mean of the absolute mean differences: {over_splits:.4f}.
-- Logistic regression, largest difference of a coefficient from scikit-learn's pooled fit, relative to the largest
-  coefficient: {coefficient:.1e}.
+- Logistic regression, largest difference of a coefficient from scikit-learn's pooled fit, relative to that coefficient:
+  {coefficient:.1e}.
 - The model trained under CKKS is the one trained in the clear, digest for digest, in {same} of {runs} runs.
 
 """

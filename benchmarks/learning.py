@@ -92,7 +92,9 @@ def compare(sets: Sequence[Dataset], schema: FeatureSchema, options: Options) ->
 
         found["pooled"] = measure("pooled", train)
         ours = np.append(federated.model.coefficients, federated.model.intercept)
-        found["largest_coefficient_difference"] = float(np.abs(ours - pooled[0]).max() / np.abs(pooled[0]).max())
+        # A coefficient that is zero but for rounding has no relative difference.
+        size = np.maximum(np.abs(pooled[0]), 1e-6 * np.abs(pooled[0]).max())
+        found["largest_coefficient_difference"] = float((np.abs(ours - pooled[0]) / size).max())
     if options.peers:
         found |= _alone(sets, schema, options, measure)
         found["fedavg_or_bagging"] = measure(
