@@ -9,6 +9,9 @@ Settings are the product's defaults unless given. AP is measured on the test row
 the training itself says about them, under its own noise.
 
     python -m benchmarks.privacy --data FILE --label COL --exclude COL … --json -
+
+With `--entity`, `--customer`, `--time` and `--amount` the model's inputs are customers' profiles and entities' risk, as
+in `benchmarks.shared_intelligence`; what noise in the entity tables would cost is not in these figures.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ import pandas as pd
 from sklearn.metrics import average_precision_score
 
 from benchmarks.common import machine, write_json
+from benchmarks.learning import read_table
+from benchmarks.shared_intelligence import Columns, model_inputs, table_settings
 from learning.driver import run
 from learning.gbdt import GradientBoosting
 from learning.gbdt_model import GbdtModel
@@ -63,6 +68,13 @@ def declare(schema: FeatureSchema, ranges: Sequence[str]) -> FeatureSchema:
         else:
             features.append(feature)
     return schema.model_copy(update={"features": tuple(features)})
+
+
+def with_profiles_and_risk(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
+    """The model's inputs from raw transactions, without their time: the split is by row here."""
+    frame[columns.time] = pd.to_datetime(frame[columns.time])
+    (inputs,) = model_inputs([frame], columns, table_settings(frame, columns), "pooled", key=bytes(32))
+    return inputs.drop(columns=columns.time)
 
 
 def ap_of(model: GbdtModel, banks: Sequence[Dataset]) -> float:
@@ -146,9 +158,16 @@ def main() -> None:
     for name in ("trees", "trees_a_round", "max_depth"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=defaults[name])
     parser.add_argument("--learning-rate", type=float, default=defaults["learning_rate"])
+    for name in ("entity", "customer", "time", "amount"):
+        parser.add_argument(f"--{name}", metavar="COL")
     parser.add_argument("--json", default="-")
     arguments = parser.parse_args()
-    frame = pd.read_parquet(arguments.data) if arguments.data.suffix == ".parquet" else pd.read_csv(arguments.data)
+    frame = read_table(arguments.data)
+    if arguments.entity is not None:
+        if None in (arguments.customer, arguments.time, arguments.amount):
+            parser.error("--entity: needs --customer, --time and --amount too")
+        columns = Columns(arguments.entity, arguments.customer, arguments.time, arguments.amount, arguments.label)
+        frame = with_profiles_and_risk(frame, columns)
     schema = infer_schema(
         frame, label=arguments.label, exclude=tuple(arguments.exclude), split=Split(test_share=arguments.test_share)
     )

@@ -49,12 +49,13 @@ def _banks(results: Results, path: Path) -> Path:
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
     for panel, title, index in zip(axes, ("average precision", "recall at 1 % alerts"), (0, 1), strict=True):
         x = np.arange(len(rows))
+        highest = max(row[way][index] for row in rows for way in WAYS)
         for k, way in enumerate(WAYS):
             values = [row[way][index] for row in rows]
             panel.bar(x + (k - 1) * 0.27, values, 0.25, label=_NAMES[way], color=_COLOURS[way])
         panel.set_xticks(x, [row["bank"] for row in rows], rotation=20)
         panel.set_title(title, loc="left")
-        panel.set_ylim(0, 1)
+        panel.set_ylim(0, min(1.0, 1.15 * highest))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="upper center", ncols=3, frameon=False)
     figure.subplots_adjust(top=0.8)
     figure.tight_layout(rect=(0, 0, 1, 0.93))
