@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,7 +21,7 @@ class ConsortiumOfNodes:
 
     Args:
         folder: for data, homes and logs.
-        tables: each bank's rows.
+        tables: each bank's rows; or its datasets by name, `transactions` among them.
         workers: Celery workers over Redis and PostgreSQL; 0 for the embedded worker over SQLite.
         policy: every bank's own policy.toml.
         through: from the service's address and a bank's number to the address that this bank is told, a proxy's say.
@@ -31,7 +31,7 @@ class ConsortiumOfNodes:
     def __init__(
         self,
         folder: Path,
-        tables: list[pd.DataFrame],
+        tables: Sequence[pd.DataFrame | Mapping[str, pd.DataFrame]],
         *,
         workers: int = 0,
         policy: str = "",
@@ -67,13 +67,17 @@ class ConsortiumOfNodes:
             raise
         return self
 
-    def enrol(self, name: str, table: pd.DataFrame) -> None:
+    def enrol(self, name: str, table: pd.DataFrame | Mapping[str, pd.DataFrame]) -> None:
         """Enrols a bank and starts its agent."""
-        path = self.folder / f"{name}.parquet"
-        table.to_parquet(path)
+        datasets = {"transactions": table} if isinstance(table, pd.DataFrame) else table
+        paths = {dataset: self.folder / f"{name}-{dataset}.parquet" for dataset in datasets}
+        for dataset, path in paths.items():
+            datasets[dataset].to_parquet(path)
         token = self.service.cli("node", "invite", name, token=self.token)["token"]
         url = self._through(self.service.url, len(self.nodes)) if self._through else self.service.url
-        node = NodeProcess(self.folder, url, name, token, path)
+        node = NodeProcess(self.folder, url, name, token, paths.pop("transactions"))
+        for dataset, path in paths.items():
+            node.add_dataset(dataset, path)
         if self._policy:
             (node.home / "policy.toml").write_text(self._policy)
         self.nodes.append(node)

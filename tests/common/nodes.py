@@ -31,6 +31,11 @@ class NodeProcess(ServiceProcess):
         if done.returncode != 0:
             raise RuntimeError(f"bank-node enrol: exit {done.returncode}: {done.stderr.decode()[-2000:]}")
 
+    def add_dataset(self, name: str, path: Path) -> None:
+        """Adds a file to the node's settings; read when the agent starts."""
+        with (self.home / "node.toml").open("a") as settings:
+            settings.write(f"\n[datasets.{name}]\npath = {json.dumps(str(path))}\n")
+
     def start(self) -> None:
         """Starts the agent."""
         with self.log.open("ab") as log:
