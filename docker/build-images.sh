@@ -33,7 +33,7 @@ else
     if timeout 60 buildah pull --quiet "$default" >/dev/null 2>&1; then
       BASE_IMAGE="$default"
     else
-      BASE_IMAGE="localhost/$prefix/base:bookworm"
+      BASE_IMAGE=localhost/fraud-consortium/base:bookworm
       buildah inspect --type image "$BASE_IMAGE" >/dev/null 2>&1 || docker/make-base.sh "$BASE_IMAGE"
     fi
   fi

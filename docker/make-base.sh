@@ -16,7 +16,9 @@ trap finish EXIT
 echo "make-base: Debian bookworm with Python" >&2
 debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$root" ${mirror:+"$mirror"} >"$root.log" 2>&1 \
   || { tail -20 "$root.log" >&2; exit 1; }
-rm -rf "$root.log" "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/usr/share/doc "$root"/usr/share/man
+rm -rf "$root.log" "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/usr/share/{doc,man,locale}
+# The image names Debian's own address, whatever mirror it came from.
+echo "deb http://deb.debian.org/debian bookworm main" >"$root/etc/apt/sources.list"
 container="$(buildah from scratch)"
 buildah add --quiet "$container" "$root" / >/dev/null
 buildah config --cmd /bin/bash --env PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin "$container"

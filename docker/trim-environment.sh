@@ -7,4 +7,6 @@ for package in numpy scipy pandas pyarrow sklearn numba llvmlite matplotlib alem
   [ -d "$package" ] && find "$package" -type d -name tests -prune -exec rm -rf {} +
 done
 rm -rf pyarrow/include numpy/_core/include
+# The node reads Parquet from files: no Flight server, no object store.
+[ ! -d pyarrow ] || rm -f pyarrow/libarrow_*flight.so* pyarrow/libarrow_s3.so* pyarrow/_flight.*.so pyarrow/_s3fs.*.so
 find . -name '*.pyi' -delete
