@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import StringConstraints
 
-_UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 TrainingId = NewType("TrainingId", str)
 NodeId = NewType("NodeId", str)
@@ -16,9 +16,11 @@ PlanId = NewType("PlanId", str)
 ModelId = NewType("ModelId", str)
 
 #: For pydantic fields: lower-case canonical UUIDs, SHA-256 digests in hex, and names that are safe in paths and logs.
-UUIDText = Annotated[str, StringConstraints(pattern=_UUID)]
+UUIDText = Annotated[str, StringConstraints(pattern=UUID_PATTERN)]
 DigestHex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+#: Text for people, without the one character that PostgreSQL does not store.
+Sentence = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=500)]
 
 
 def uuid_bytes(identifier: str) -> bytes:

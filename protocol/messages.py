@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from protocol.ids import DigestHex, Name, UUIDText
+from protocol.ids import DigestHex, Name, Sentence, UUIDText
 from protocol.plan import Plan
 from protocol.roster import Roster
 from protocol.statements import Base64Text, SignedStatement, WireModel
@@ -44,7 +44,7 @@ class Invitation(WireModel):
 class Refusal(WireModel):
     """`PUT …/refusal`: why a bank does not take part; a sentence for the operator, no data."""
 
-    reason: str = Field(min_length=1, max_length=500)
+    reason: Sentence = Field(min_length=1)
 
 
 class DealWork(WireModel):

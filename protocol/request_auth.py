@@ -8,13 +8,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import uuid
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict
 
-from protocol.ids import UUIDText
+from protocol.ids import UUID_PATTERN, UUIDText
 
 AUDIENCE = "fraud-consortium"
 LIFETIME_S = 60
@@ -76,10 +77,10 @@ def read_issuer(token: str) -> str:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         issuer = claims["iss"]
-    except (IndexError, KeyError, TypeError, ValueError) as error:
+    except (IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise jwt.InvalidTokenError("not a token that names its issuer") from error
-    if not isinstance(issuer, str):
-        raise jwt.InvalidTokenError("the token names no issuer")
+    if not isinstance(issuer, str) or re.fullmatch(UUID_PATTERN, issuer) is None:
+        raise jwt.InvalidTokenError("the token names no node as its issuer")
     return issuer
 
 
@@ -104,7 +105,8 @@ def verify_request(token: str, key: Ed25519PublicKey, *, method: str, target: st
     except ValueError as error:
         raise jwt.InvalidTokenError("claims are missing or malformed") from error
     if claims.htm != method or claims.htu != target:
-        raise jwt.InvalidTokenError(f"signed for {claims.htm} {claims.htu}, sent as {method} {target}")
+        # Quoted: a claim may hold what no answer can be written in, half a surrogate pair say.
+        raise jwt.InvalidTokenError(f"signed for {claims.htm!r} {claims.htu!r}, sent as {method!r} {target!r}")
     if claims.exp - claims.iat > LIFETIME_S:
         raise jwt.InvalidTokenError(f"lives longer than {LIFETIME_S} s")
     return claims

@@ -7,9 +7,13 @@ import binascii
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from protocol.errors import StatementInvalid
 from protocol.statements import SignedStatement, Statement, StatementT
+
+_X25519_BYTES = 32
 
 
 def key_text(key: Ed25519PublicKey) -> str:
@@ -28,6 +32,22 @@ def key_from_text(text: str) -> Ed25519PublicKey:
     except (ValueError, binascii.Error) as error:
         raise StatementInvalid(
             "signing key", expected="base64 of 32 bytes", got=f"{len(text)} other characters"
+        ) from error
+
+
+def require_sealing_key(text: str) -> None:
+    """Refuses a sealing key that nobody could seal to: base64 of an ML-KEM-768 and an X25519 public key.
+
+    Raises:
+        StatementInvalid: anything else.
+    """
+    try:
+        data = base64.b64decode(text, validate=True)
+        MLKEM768PublicKey.from_public_bytes(data[:-_X25519_BYTES])
+        X25519PublicKey.from_public_bytes(data[-_X25519_BYTES:])
+    except (ValueError, binascii.Error) as error:
+        raise StatementInvalid(
+            "sealing key", expected="an ML-KEM-768 and an X25519 public key", got=f"{len(text)} other characters"
         ) from error
 
 

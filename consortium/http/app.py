@@ -31,7 +31,7 @@ from consortium.runtime import Runtime
 from consortium.settings import Settings
 from consortium.trainings.node_routes import routes as node_routes
 from consortium.trainings.operator_routes import routes as training_routes
-from protocol.ids import Name, UUIDText
+from protocol.ids import DigestHex, Name, UUIDText
 from protocol.problems import ProblemType
 
 log = structlog.get_logger("consortium.http")
@@ -45,7 +45,7 @@ _ADAPTERS: Mapping[str, TypeAdapter[Any]] = {
     "dealer": TypeAdapter(UUIDText),
     "token": TypeAdapter(UUIDText),
     "node": TypeAdapter(Name),  # an id or a name
-    "model": TypeAdapter(Name),  # an id, a name, or a digest
+    "model": TypeAdapter(Name | DigestHex),  # an id, a name, or a digest
     "name": TypeAdapter(Name),
 }
 
@@ -126,7 +126,7 @@ def _checked_path(path: dict[str, str]) -> dict[str, str]:
                 raise FieldInvalid(f"path: {name}: expected a number", [{"field": name, "message": "not a number"}])
             continue
         try:
-            _ADAPTERS[name].validate_python(value if len(value) < 64 else value[:63])
+            _ADAPTERS[name].validate_python(value)
         except ValidationError as error:
             raise calls.field_errors(f"path: {name}", error) from error
     return path

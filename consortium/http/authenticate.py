@@ -60,7 +60,7 @@ class Authenticator:
         with self._runtime.db.reading("access.find") as s:
             row = find_token(s, token, now=self._runtime.clock.now())
         if row is None:
-            raise NotAuthenticated("Authorization: the token is unknown, expired or revoked")
+            raise NotAuthenticated("Authorization: expected an operator's token, got one unknown, expired or revoked")
         if access is Access.NODE:
             raise AccessDenied("expected a node's signature, got an operator's token")
         wanted = _ROLES.get(access, Role.VIEWER)
@@ -76,7 +76,9 @@ class Authenticator:
         except jwt.ExpiredSignatureError as error:
             raise TokenStale("Authorization: the signed request is older than a minute; sign it again") from error
         except jwt.InvalidTokenError as error:
-            raise NotAuthenticated(f"Authorization: {error}") from error
+            raise NotAuthenticated(
+                f"Authorization: expected a node's signature on this request, got: {error}"
+            ) from error
         if claims.iat < self._guard.not_before - _LEEWAY_S:
             raise TokenStale("Authorization: the request was signed before the service was started; sign it again")
         if not self._guard.is_new(claims.jti):
@@ -91,7 +93,7 @@ class Authenticator:
         with self._runtime.db.reading("access.node") as s:
             node = s.get(NodeRow, node_id)
         if node is None:
-            raise NotAuthenticated("Authorization: the node that signed is not enrolled here")
+            raise NotAuthenticated("Authorization: expected the signature of an enrolled node, got another's")
         if node.removed_at is not None:
             raise AccessDenied(f"node {node.name!r} was removed by the operator")
         if now - self._seen.get(node_id, 0.0) > SEEN_EVERY_S:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from flask import Request
 from pydantic import BaseModel, ValidationError
+from werkzeug.exceptions import ClientDisconnected
 
 from consortium.http.errors import (
     BodyDigestWrong,
@@ -106,6 +108,8 @@ def declared_length(request: Request, route: Route, settings: Settings) -> int:
         LengthMissing, BodyTooLarge, MediaTypeWrong: as they say.
     """
     if route.body is BodyKind.NONE:
+        if request.headers.get("Transfer-Encoding"):
+            raise LengthMissing(f"{route.method} {route.path}: expected no body, got one of unknown length")
         if request.content_length:
             raise BodyTooLarge(f"{route.method} {route.path}: expected no body, got {request.content_length} bytes")
         return 0
@@ -128,9 +132,7 @@ def receive(request: Request, route: Route, length: int, runtime: Runtime, setti
     """
     if route.body is BodyKind.BINARY and length > settings.check_at_once_bytes:
         return _receive_large(request, length, runtime)
-    data = request.stream.read(length) if length else b""
-    if len(data) != length:
-        raise BodyUnreadable(f"body: expected {length} bytes, got {len(data)}")
+    data = b"".join(_pieces(request, length))
     sha256 = hashlib.sha256(data).digest()
     if route.body is BodyKind.BINARY and length > settings.inline_bytes:
         key = _upload_key(sha256.hex())
@@ -142,22 +144,31 @@ def receive(request: Request, route: Route, length: int, runtime: Runtime, setti
 
 
 def _receive_large(request: Request, length: int, runtime: Runtime) -> Received:
-    digest, left = hashlib.sha256(), length
+    digest = hashlib.sha256()
     writer = runtime.blobs.writer()
     try:
-        while left:
-            piece = request.stream.read(min(left, _PIECE_BYTES))
-            if not piece:
-                raise BodyUnreadable(f"body: expected {length} bytes, got {length - left}")
+        for piece in _pieces(request, length):
             digest.update(piece)
             writer.write(piece)
-            left -= len(piece)
         name = digest.hexdigest()
         key = _upload_key(name)
         writer.commit(key)
     finally:
         writer.abort()
     return Received(digest.digest(), upload=Body(name, length, blob=key))
+
+
+def _pieces(request: Request, length: int) -> Iterator[bytes]:
+    left = length
+    while left:
+        try:
+            piece = request.stream.read(min(left, _PIECE_BYTES))
+        except ClientDisconnected:
+            piece = b""
+        if not piece:
+            raise BodyUnreadable(f"body: expected {length} bytes, got fewer")
+        yield piece
+        left -= len(piece)
 
 
 def _upload_key(digest: str) -> str:

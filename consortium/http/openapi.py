@@ -23,6 +23,7 @@ _PATTERNS = {
 _PATTERNS |= dict.fromkeys(("recipient", "dealer", "token"), _PATTERNS["training"])
 _PATTERNS |= dict.fromkeys(("attempt", "assignment"), _PATTERNS["round"])
 _NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+_PATTERNS["model"] = rf"{_NAME}|^[0-9a-f]{{64}}$"
 
 
 def document(routes: list[Route]) -> str:

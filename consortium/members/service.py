@@ -54,7 +54,7 @@ def enrol(s: Session, request: EnrolmentRequest, *, now: float) -> NodeRow:
     where = "enrolment"
     # (1)
     digest = sha256_hex(request.token.encode())
-    token = s.scalar(select(EnrolmentToken).where(EnrolmentToken.digest == digest))
+    token = s.scalar(select(EnrolmentToken).where(EnrolmentToken.digest == digest).with_for_update())
     if token is None:
         raise EnrolmentRefused(f"{where}: expected a token made by `consortium node invite`, got another")
     # (2)

@@ -220,8 +220,10 @@ def accept_vote(
         return
     require_live(training, where)
     row = s.get_one(Round, (facts.training, facts.index))
+    if row.status is RoundState.COLLECTING:
+        raise WrongState(where, expected="a round whose contributor set is fixed", got=f"state {row.state}")
     if row.status is not RoundState.DECRYPTING:
-        raise TooLate(where, expected="a round whose contributor set is fixed and not yet opened", got=row.state)
+        raise TooLate(where, expected="a round that is not yet opened", got=f"state {row.state}")
     if list(vote.contributors) != row.contributors:
         raise BodyMismatch(where, expected="the round's contributor set", got="another")
     s.add(VoteRow(training=facts.training, round=facts.index, node=node, statement=text))

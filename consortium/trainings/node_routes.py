@@ -18,6 +18,7 @@ from consortium.trainings.service import (
     refuse_invitation,
 )
 from protocol.messages import Accepted, Refusal, Work
+from protocol.sealed_message import split_sealed
 from protocol.statements import SignedStatement
 
 routes = Routes("trainings")
@@ -57,6 +58,8 @@ def put_sealed(call: Call) -> Accepted:
     """Send what is sealed to one recipient."""
     if call.upload is None:
         raise ValueError("the route declares a binary body")
+    if call.upload.held is not None:
+        split_sealed(call.upload.held)  # what is inside only its recipient can check
     with call.runtime.act("trainings.accept_sealed") as (s, _, _):
         accept_sealed(
             s, call.path["training"], call.node, call.number("attempt"), recipient=call.path["recipient"],

@@ -19,7 +19,7 @@ from consortium.trainings.moves import members_of
 from consortium.trainings.progress import EventView, RoundView, TrainingView, events_of, round_view, training_view
 from consortium.trainings.service import Invitee
 from consortium.trainings.tables import Training
-from protocol.ids import Name
+from protocol.ids import Name, Sentence
 from protocol.statements import WireModel
 
 routes = Routes("trainings")
@@ -53,7 +53,7 @@ class EventList(WireModel):
 class Reason(WireModel):
     """Why an operator steps in; the banks see it."""
 
-    reason: str = Field(default="", max_length=500)
+    reason: Sentence = ""
 
 
 class ListQuery(Query):

@@ -35,6 +35,7 @@ from consortium.trainings.tables import CeremonyStep, SealedMessageRow, Training
 from protocol.messages import Refusal
 from protocol.plan import Plan
 from protocol.roster import Roster
+from protocol.signing import require_sealing_key
 from protocol.statements import Acceptance, Deal, ModelStatement, Receipt, SignedStatement, deals_digest
 from protocol.states import RoundState, TrainingEvent, TrainingState
 
@@ -108,6 +109,7 @@ def accept_invitation(
     acceptance = verified(s, training_id, node, signed, Acceptance)
     if acceptance.plan != training.plan_digest:
         raise BodyMismatch(where, expected="the digest of the training's plan", got="another")
+    require_sealing_key(acceptance.sealing_key)
     _answer(s, training, node, effects, answer="accepted", text=signed.model_dump_json(), now=now)
 
 

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel
 from werkzeug.serving import make_server
 
+from consortium.clock import Clock
 from consortium.http.app import create_app
 from consortium.members.service import invite
 from consortium.open_runtime import open_server_runtime
@@ -29,10 +30,10 @@ from protocol.statements import Enrolment, SignedStatement
 
 
 @contextmanager
-def served(folder: Path, build: Any, **options: Any) -> Iterator[tuple[Runtime, str]]:
+def served(folder: Path, build: Any, *, clock: Clock | None = None, **options: Any) -> Iterator[tuple[Runtime, str]]:
     """A service on a free port: its runtime and its address."""
     settings = Settings(data_dir=folder, **options)
-    with open_server_runtime(settings, build=build) as runtime:
+    with open_server_runtime(settings, build=build, clock=clock) as runtime:
         runtime.db.create()
         server = make_server("127.0.0.1", 0, create_app(runtime, settings), threaded=True)
         thread = Thread(target=server.serve_forever, daemon=True)
