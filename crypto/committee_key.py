@@ -74,11 +74,8 @@ class CommitteeKey:
             KeyDestroyed: the key was destroyed.
         """
         dealt = self._require(pieces)
-        context = (
-            round_id.training,
-            struct.pack(">IQ", round_id.round, round_id.values),
-            contributors_digest(contributors),
-        )
+        # Not the number of values: a round asked for once more in another length gets the same noise over the same a.
+        context = (round_id.training, struct.pack(">I", round_id.round), contributors_digest(contributors))
         keys = [
             noise_key(self.ceremony, piece, {bank: held.seeds[piece] for bank, held in dealt.items()})
             for piece in pieces

@@ -73,6 +73,17 @@ def test_every_reassignment_releases_sums_of_the_same_fixed_piece_values(banks):
             assert np.abs(centred).max() <= half * (len(pieces) + 1)
 
 
+def test_a_round_asked_for_in_another_length_gets_the_same_noise_over_the_same_polynomial(banks):
+    shares = [
+        residues(
+            banks.round(5, values), banks.share(banks.round(5, values), 0, banks.ids, crypto.pieces_of(5, 3, 0)[:1])
+        )
+        for values in (100, 101, 8191)
+    ]
+    for share in shares:
+        assert np.array_equal(share[:101], shares[0])
+
+
 def test_any_three_members_open_the_same_sum_and_a_repeated_request_gives_the_same_bytes(banks):
     round_id = banks.round(1, VALUES)
     vectors = {bank: integers(k, VALUES, 41) for k, bank in enumerate(banks.ids)}
