@@ -63,11 +63,11 @@ class Container(Server):
         self._entrypoint = list(entrypoint or image.config["Entrypoint"])
         self._command = list(command or image.config["Cmd"])
         # What an engine does with a volume that nobody names: a fresh one.
-        self._anonymous = tempfile.TemporaryDirectory(prefix="container-")
+        anonymous = Path(tempfile.mkdtemp(prefix="volumes-", dir=log.parent))
         given = {path.removesuffix(":ro") for path in volumes}
         self.volumes = dict(volumes)
         for number, path in enumerate(sorted(set(image.config["Volumes"] or {}) - given)):
-            self.volumes[path] = new_volume(Path(self._anonymous.name) / str(number), image, path)
+            self.volumes[path] = new_volume(anonymous / str(number), image, path)
         for path, source in self.volumes.items():
             _make_mount_point(image.root / path.removesuffix(":ro").lstrip("/"), source)
 
@@ -78,8 +78,8 @@ class Container(Server):
         in_network = [] if self.network is None else ["/usr/bin/nsenter", f"--net=/proc/{self.network}/ns/net"]
         return [
             *in_network, "/usr/bin/unshare", "--mount", "--uts", "/bin/sh", "-c", _ENTER, "enter", str(self.image.root),
-            self.hostname, *binds, "--", "/usr/bin/setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all",
-            "/usr/sbin/chroot", f"--userspec={user}:{group}", "--groups=", str(self.image.root),
+            self.hostname, *binds, "--", "/usr/sbin/chroot", str(self.image.root), "/usr/bin/setpriv", "--no-new-privs",
+            "--bounding-set=-all", "--inh-caps=-all", f"--reuid={user}", f"--regid={group}", "--clear-groups",
             "/usr/bin/env", f"--chdir={self.image.config['WorkingDir']}", *command,
         ]  # fmt: skip
 
