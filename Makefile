@@ -52,7 +52,7 @@ bench: setup  ## the figures of docs/, measured here
 	mkdir -p $(OUT)
 	$(BIN)/python -m benchmarks.secure_sum --banks 5 --threshold 3 --values 1000000 --json $(OUT)/secure_sum.json
 
-images: setup  ## build the service, worker and node images
+images:  ## build the service, worker and node images
 	docker/build-images.sh
 
 clean:  ## remove what the targets made

@@ -29,12 +29,15 @@ else
   build=(buildah bud --quiet --layers --format docker --isolation chroot --ignorefile docker/Dockerfile.dockerignore)
   sizes=(buildah images --format '{{.Name}}:{{.Tag}}  {{.Size}}')
   if [ -z "${BASE_IMAGE:-}" ]; then
-    default="$(sed -n 's/^ARG BASE_IMAGE=//p' docker/Dockerfile)"
-    if timeout 60 buildah pull --quiet "$default" >/dev/null 2>&1; then
+    default="$(sed -n 's/^ARG BASE_IMAGE=//p' docker/Dockerfile)" made=localhost/fraud-consortium/base:bookworm
+    # One that was made here is there because no registry answered; asking again would take a minute each time.
+    if buildah inspect --type image "$made" >/dev/null 2>&1; then
+      BASE_IMAGE="$made"
+    elif timeout 60 buildah pull --quiet "$default" >/dev/null 2>&1; then
       BASE_IMAGE="$default"
     else
-      BASE_IMAGE=localhost/fraud-consortium/base:bookworm
-      buildah inspect --type image "$BASE_IMAGE" >/dev/null 2>&1 || docker/make-base.sh "$BASE_IMAGE"
+      docker/make-base.sh "$made"
+      BASE_IMAGE="$made"
     fi
   fi
 fi

@@ -10,6 +10,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,14 @@ from tests.images.compose import COMPOSE, read_compose
 from tests.images.container import Container, new_volume
 from tests.images.image import Image
 
+#: Brings the loopback interface up (SIOCSIFFLAGS with IFF_UP) and stays.
+_HOLD = """
+import fcntl, signal, socket, struct
+fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh14x", b"lo", 1))
+print("up", flush=True)
+signal.pause()
+"""
+
 
 @contextmanager
 def running(command: list[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
@@ -32,6 +41,16 @@ def running(command: list[str], **options: Any) -> Iterator[subprocess.Popen[byt
     finally:
         process.terminate()
         process.wait(30)
+
+
+@contextmanager
+def own_network() -> Iterator[int]:
+    """A process in a network of its own, which has a loopback interface and nothing else."""
+    with running(["unshare", "--net", sys.executable, "-c", _HOLD], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        with holder.stdout:
+            assert holder.stdout.readline() == b"up\n"
+            yield holder.pid
 
 
 def until(seen: Callable[[], bool], what: str, timeout_s: float = 180.0) -> None:

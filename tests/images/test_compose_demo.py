@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from contextlib import ExitStack
 
 import pytest
 
-from tests.images.deployment import Deployment, running
+from tests.images.deployment import Deployment, own_network
 from tests.images.image import image_of, mounted
 
 pytestmark = [
@@ -29,14 +28,10 @@ BANKS = ("bank-0", "bank-1", "bank-2")
 
 @pytest.fixture
 def deployment(tmp_path):
-    network = ["unshare", "--net", "sh", "-c", "ip link set lo up && echo up && exec sleep infinity"]
     with ExitStack() as stack:
         images = {target: stack.enter_context(mounted(image_of(target))) for target in ("service", "worker", "node")}
-        holder = stack.enter_context(running(network, stdout=subprocess.PIPE))
-        assert holder.stdout is not None
-        stack.callback(holder.stdout.close)
-        assert holder.stdout.readline() == b"up\n"
-        yield stack.enter_context(Deployment(tmp_path, holder.pid, images, PASSWORDS))
+        network = stack.enter_context(own_network())
+        yield stack.enter_context(Deployment(tmp_path, network, images, PASSWORDS))
 
 
 def test_the_demo_trains_with_three_banks_over_two_workers(deployment):
@@ -53,11 +48,10 @@ def test_the_demo_trains_with_three_banks_over_two_workers(deployment):
         done = invited.run(*deployment.services["demo-invitations"]["command"])
         assert done.returncode == 0, done.stderr
     banks = [deployment.start(name) for name in BANKS]
-    for name, bank in zip(BANKS, banks, strict=True):
-        deployment.wait_until_healthy(name, bank)
-
     training = deployment.container("demo-training").run(timeout_s=900)
     assert training.returncode == 0, training.stdout + training.stderr
+    for name, bank in zip(BANKS, banks, strict=True):
+        deployment.wait_until_healthy(name, bank)
 
     digests = set()
     for bank in banks:

@@ -84,5 +84,7 @@ def test_alone_it_serves_with_its_embedded_worker_and_makes_its_tables(tmp_path,
             f"http://127.0.0.1:{port}/v1/nodes", headers={"Authorization": f"Bearer {token.stdout.strip()}"}, timeout=60
         )
         assert answer.json()["nodes"] == []
+        mounts = service.execute("cat", "/proc/self/mountinfo").stdout.splitlines()
+        assert any(fields[4] == "/" and fields[5].startswith("ro") for fields in map(str.split, mounts))
     finally:
         service.stop()
