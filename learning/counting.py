@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning.errors import AggregateImplausible, DataRejected
-from learning.schema import Dataset, Part
+from learning.schema import USED_PARTS, Dataset, Part
 
 #: Rows by part and label, then the training rows' weight by label.
-COUNT_VALUES = 2 * len(Part) + 2
+COUNT_VALUES = 2 * len(USED_PARTS) + 2
 SUM_BITS = 44
 
 
@@ -37,7 +37,7 @@ class Counts:
             data: the bank's rows.
             weight: floats, shape (n,), class weights included.
         """
-        counts = [int(((data.part == part) & (data.y == label)).sum()) for part in Part for label in (0, 1)]
+        counts = [int(((data.part == part) & (data.y == label)).sum()) for part in USED_PARTS for label in (0, 1)]
         train = data.part == Part.TRAIN
         weights = [float(weight[train & (data.y == label)].sum(dtype=np.float64)) for label in (0, 1)]
         return np.array([*counts, *weights], dtype=np.float64)
@@ -51,7 +51,7 @@ class Counts:
         """
         if (values < 0).any():
             raise AggregateImplausible(name, expected="counts of at least 0", got="a negative one")
-        rows = tuple((int(values[2 * part]), int(values[2 * part + 1])) for part in Part)
+        rows = tuple((int(values[2 * part]), int(values[2 * part + 1])) for part in USED_PARTS)
         if not rows[Part.TRAIN][0] or not rows[Part.TRAIN][1]:
             frauds = rows[Part.TRAIN][1]
             raise AggregateImplausible(
@@ -93,7 +93,7 @@ class Counts:
         """For the model and its card."""
         return {
             f"{part.name.lower()}_{what}": value
-            for part in Part
+            for part in USED_PARTS
             for what, value in (("rows", sum(self.rows[part])), ("frauds", self.rows[part][1]))
         }
 

@@ -39,14 +39,14 @@ from learning.privacy import bank_noise
 from learning.query import LocalCache, Query
 from learning.random_structure import declared_edges, random_tree
 from learning.random_trees_settings import RandomTreesSettings
-from learning.schema import BooleanFeature, CategoricalFeature, Dataset, Part
+from learning.schema import USED_PARTS, BooleanFeature, CategoricalFeature, Dataset, Part
 from learning.tree import NO_CHILD, Tree
 
 #: Second derivatives are summed this much larger; see the module's paragraph on sensitivity.
 HESSIAN_SCALE = 3.25
 #: A sketch's cell that holds less than so many standard deviations of the noise counts as empty.
 _SIGNIFICANT = 3.0
-_COUNTS = 2 * len(Part)
+_COUNTS = 2 * len(USED_PARTS)
 
 Phase = Literal["count", "sketch", "leaves", "spread", "scores", "done"]
 

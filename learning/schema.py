@@ -89,11 +89,13 @@ class Split(_Frozen):
     """Which rows train, which stop the training early, and which judge the model.
 
     By time, where the schema has a time column: rows before `validation_from` train, rows before `test_from` validate,
-    later ones test. Otherwise by row, from a public seed.
+    later ones test. Otherwise by row, from a public seed (rows of one customer then fall on both sides).
 
     Attributes:
         validation_from: ISO timestamp, UTC where it has no zone, or None for no validation rows.
         test_from: ISO timestamp, or None for no test rows.
+        label_delay_days: how long after a transaction its label is known; rows that were not yet labelled when the next
+            part begins are in none: a model trained on that day could not have learned from them.
         validation_share: part of the rows, without times.
         test_share: part of the rows, without times.
         seed: of the split by row.
@@ -101,6 +103,7 @@ class Split(_Frozen):
 
     validation_from: datetime | None = None
     test_from: datetime | None = None
+    label_delay_days: int = Field(default=0, ge=0, le=365)
     validation_share: float = Field(default=0.0, ge=0, lt=1)
     test_share: float = Field(default=0.0, ge=0, lt=1)
     seed: int = Field(default=0, ge=0, lt=1 << 63)
@@ -112,6 +115,8 @@ class Split(_Frozen):
             raise ValueError("split: give times or shares, not both")
         if self.validation_from and self.test_from and not _utc(self.validation_from) < _utc(self.test_from):
             raise ValueError("split: validation_from must be before test_from")
+        if self.label_delay_days and not by_time:
+            raise ValueError("split: label_delay_days needs validation_from or test_from")
         if self.validation_share + self.test_share >= 1:
             raise ValueError("split: validation_share and test_share together must be below 1")
         return self
@@ -176,6 +181,11 @@ class Part(IntEnum):
     TRAIN = 0
     VALIDATION = 1
     TEST = 2
+    UNLABELLED = 3
+
+
+#: What is learned from or judged by.
+USED_PARTS = (Part.TRAIN, Part.VALIDATION, Part.TEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +309,8 @@ def _parts(frame: pd.DataFrame, schema: FeatureSchema) -> NDArray[np.uint8]:
         times = timestamps(frame, schema.time)
         for code, since in ((Part.VALIDATION, split.validation_from), (Part.TEST, split.test_from)):
             if since is not None:
+                late = _utc(since) - pd.Timedelta(days=split.label_delay_days)
+                part[(times >= late).to_numpy()] = Part.UNLABELLED
                 part[(times >= _utc(since)).to_numpy()] = code
         return part
     if split.validation_share or split.test_share:

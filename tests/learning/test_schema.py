@@ -226,6 +226,28 @@ def test_a_split_by_time_parts_the_rows_at_its_moments():
         prepare(frame.assign(at=[None, *moments[1:]]), schema)
 
 
+def test_rows_whose_labels_come_too_late_for_the_next_part_are_in_none():
+    split = Split(validation_from="2026-02-01", test_from="2026-03-01", label_delay_days=7)
+    schema = FeatureSchema(features=(NUMBER,), label="fraud", time="at", split=split)
+    moments = [
+        "2026-01-24T23:59",
+        "2026-01-25",
+        "2026-01-31",
+        "2026-02-01",
+        "2026-02-21T23:59",
+        "2026-02-22",
+        "2026-03-01",
+    ]
+    late = Part.UNLABELLED
+    expected = [Part.TRAIN, late, late, Part.VALIDATION, Part.VALIDATION, late, Part.TEST]
+    assert prepare(pd.DataFrame({"x": 0.0, "fraud": 0, "at": moments}), schema).part.tolist() == expected
+
+
+def test_a_label_delay_needs_a_split_by_time():
+    with pytest.raises(ValidationError, match="label_delay_days needs"):
+        Split(test_share=0.2, label_delay_days=7)
+
+
 def test_a_split_by_share_follows_the_public_seed():
     frame = pd.DataFrame({"x": np.zeros(20_000), "fraud": 0})
 
