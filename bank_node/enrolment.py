@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from bank_node.client import ServiceClient, make_http
 from bank_node.durable import Disk
-from bank_node.errors import HomeUnusable, SettingsInvalid
+from bank_node.errors import HomeUnusable, SettingsInvalid, TokenMalformed
 from bank_node.home import Home
 from bank_node.identity import NodeIdentity, keep_identity, keep_pending_key, read_record
 from bank_node.policy_file import POLICY_TEMPLATE
@@ -17,7 +17,7 @@ from bank_node.settings import NodeSettings, describe_invalid, load_settings, se
 from bank_node.vault import Vault
 from crypto.member import SealingKey
 from protocol.ids import NodeId, sha256_hex
-from protocol.messages import EnrolmentRequest
+from protocol.messages import MAX_TOKEN, MIN_TOKEN, EnrolmentRequest
 from protocol.signing import key_text, sign_statement
 from protocol.statements import Enrolment
 
@@ -39,8 +39,10 @@ def enrol(
 
     Raises:
         HomeUnusable: the folder is enrolled already.
+        TokenMalformed: the token can be none.
         NodeError: the settings are wrong, or the service refuses or does not answer.
     """
+    _check_token(token)
     if home.identity.exists():
         known = read_record(home)
         raise HomeUnusable(
@@ -48,16 +50,7 @@ def enrol(
         )
     home.create()
     disk = Disk()
-    try:
-        NodeSettings(url=url, name=name)
-    except ValidationError as error:
-        raise SettingsInvalid(describe_invalid("enrolment", error)) from error
-    if not home.settings.exists():
-        resolved = None if data is None else data.absolute()
-        disk.write(home.settings, settings_toml(url, name, resolved, dataset).encode())
-    if not home.policy.exists():
-        disk.write(home.policy, POLICY_TEMPLATE.encode())
-    settings = load_settings(home)
+    settings = _settings(home, url=url, name=name, data=data, dataset=dataset)
     vault = Vault.open(home, settings, create=True)
     key = keep_pending_key(home, disk, vault)
     enrolment = Enrolment(
@@ -71,9 +64,44 @@ def enrol(
     with http:
         client = ServiceClient(http, node=None, key=key, give_up_after_s=0)
         reply = client.enrol(EnrolmentRequest(token=token, enrolment=sign_statement(key, enrolment)))
+    # Not before the service has taken name and address: what a failed attempt has written would outlive it.
+    if not home.settings.exists():
+        resolved = None if data is None else data.absolute()
+        disk.write(home.settings, settings_toml(url, name, resolved, dataset).encode())
+    if not home.policy.exists():
+        disk.write(home.policy, POLICY_TEMPLATE.encode())
     identity = NodeIdentity(NodeId(reply.node), name, reply.consortium, key)
     keep_identity(home, disk, identity)
     return identity
+
+
+def _check_token(token: str) -> None:
+    if not MIN_TOKEN <= len(token) <= MAX_TOKEN:
+        raise TokenMalformed(expected=f"{MIN_TOKEN} to {MAX_TOKEN} characters", got=str(len(token)))
+
+
+def _settings(home: Home, *, url: str, name: str, data: Path | None, dataset: str) -> NodeSettings:
+    """The settings to enrol with. A `node.toml` that is there is the bank's own: it must say what is asked, or less.
+
+    Raises:
+        SettingsInvalid: name or address are none, or file or environment say something else.
+    """
+    try:
+        NodeSettings(url=url, name=name)
+    except ValidationError as error:
+        raise SettingsInvalid(describe_invalid("enrolment", error)) from error
+    settings = load_settings(home, url=url, name=name)
+    asked: dict[str, tuple[object, object]] = {"url": (settings.url, url), "name": (settings.name, name)}
+    if data is not None and home.settings.exists():
+        there = settings.datasets.get(dataset)
+        asked[f"datasets.{dataset}.path"] = (None if there is None else home.folder / there.path, data.absolute())
+    for setting, (found, wanted) in asked.items():
+        if found != wanted:
+            raise SettingsInvalid(
+                f"{home.settings} or the environment: {setting}: expected {str(wanted)!r} as in the command, got "
+                f"{'nothing' if found is None else repr(str(found))}; correct it, or remove the file and enrol again"
+            )
+    return settings
 
 
 def _sealing_key(home: Home, disk: Disk, vault: Vault) -> str:

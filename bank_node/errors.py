@@ -134,5 +134,14 @@ class SettingsInvalid(NodeError):
     """A settings file or an environment variable does not say what it should; names every field at fault."""
 
 
+class TokenMalformed(NodeError):
+    """What was given as an enrolment token can be none. The sentence says its length, never the token."""
+
+    def __init__(self, *, expected: str, got: str) -> None:
+        super().__init__(f"--token: expected {expected}, got {got}; ask the operator for a new invitation")
+        self.expected = expected
+        self.got = got
+
+
 class KeystoreLocked(NodeError):
     """The keystore does not open with the passphrase or key file given."""

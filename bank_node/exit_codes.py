@@ -16,6 +16,7 @@ from bank_node.errors import (
     ServiceRefused,
     ServiceUnreachable,
     SettingsInvalid,
+    TokenMalformed,
 )
 
 
@@ -58,6 +59,7 @@ HELP: MappingProxyType[ExitCode, str] = MappingProxyType(
 _BY_ERROR: tuple[tuple[type[NodeError], ExitCode], ...] = (
     # The first class that fits decides: special before general.
     (SettingsInvalid, ExitCode.SETTINGS),
+    (TokenMalformed, ExitCode.USAGE),
     (AlreadyRunning, ExitCode.ALREADY_RUNNING),
     (HomeUnusable, ExitCode.HOME),
     (KeystoreLocked, ExitCode.KEYSTORE),

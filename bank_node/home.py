@@ -29,11 +29,12 @@ class Home:
     """Paths in a home folder.
 
     Args:
-        folder: the folder; made readable by its owner alone when it is created.
+        folder: the folder, from the working directory if it is relative; made readable by its owner alone when it is
+            created.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder = folder = folder.absolute()
         self.settings = folder / "node.toml"
         self.policy = folder / "policy.toml"
         self.identity = folder / "identity.json"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +16,9 @@ from bank_node.errors import SettingsInvalid
 from bank_node.home import Home
 from protocol.ids import Name
 
-DEFAULT_HOME = Path("~/.bank-node")
+_PREFIX = "BANK_NODE_"
+#: Environment variables with the prefix that are no settings: options of the command line read them.
+_OPTIONS = frozenset({"HOME", "TOKEN"})
 
 
 class DatasetSettings(BaseModel):
@@ -41,6 +46,8 @@ class NodeSettings(BaseSettings):
         datasets: name in plans → file.
         threads: threads for encryption; the learning kernels take as many.
         long_poll_s: how long one question for work may wait, in seconds.
+        max_reply_bytes: the longest answer of the service that is read; no more is held in memory.
+        keep_silent_days: days without a word of a training after which its keys are destroyed here.
         connect_timeout_s: seconds until a connection attempt is given up (and tried again).
         ca_file: certificates to trust instead of the system's, for a private CA.
         client_certificate: PEM file with certificate and key, where the service asks for mutual TLS.
@@ -50,7 +57,7 @@ class NodeSettings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="BANK_NODE_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+        env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
     url: str = Field(pattern=r"^https?://\S+$")
@@ -59,6 +66,8 @@ class NodeSettings(BaseSettings):
     threads: int = Field(default=1, ge=1, le=256)
     long_poll_s: float = Field(default=20.0, ge=0, le=60)
     connect_timeout_s: float = Field(default=10.0, gt=0)
+    max_reply_bytes: int = Field(default=64 << 20, ge=1 << 16)
+    keep_silent_days: float = Field(default=30.0, gt=0)
     ca_file: Path | None = None
     client_certificate: Path | None = None
     passphrase: SecretStr | None = None
@@ -79,20 +88,39 @@ class NodeSettings(BaseSettings):
         return env_settings, init_settings
 
 
-def load_settings(home: Home) -> NodeSettings:
-    """Reads the settings of an enrolled node.
+def load_settings(home: Home, **defaults: str) -> NodeSettings:
+    """Reads the settings of a node.
+
+    Args:
+        home: its folder.
+        defaults: settings for which neither the file nor the environment has a value.
 
     Raises:
-        SettingsInvalid: the file does not parse, or a field is unknown or wrong; every one is named.
+        SettingsInvalid: the file does not parse, or a field or an environment variable is unknown or wrong; every one
+            is named.
     """
     try:
         written = TomlConfigSettingsSource(NodeSettings, home.settings)() if home.settings.exists() else {}
     except ValueError as error:  # tomllib.TOMLDecodeError is one
         raise SettingsInvalid(f"{home.settings}: not TOML: {error}") from error
+    _refuse_unknown_variables(os.environ)
     try:
-        return NodeSettings(**written)
+        return NodeSettings(**{**defaults, **written})
     except ValidationError as error:
         raise SettingsInvalid(describe_invalid(str(home.settings), error)) from error
+
+
+def _refuse_unknown_variables(names: Iterable[str]) -> None:
+    """pydantic-settings reads the variables that it knows, and would pass over one with a typing error in silence."""
+    known = {name.upper() for name in NodeSettings.model_fields} | _OPTIONS
+    for name in sorted(names):
+        setting = name.upper().removeprefix(_PREFIX)
+        if not name.upper().startswith(_PREFIX) or setting in known or setting.startswith("DATASETS__"):
+            continue
+        close = difflib.get_close_matches(setting, known, n=1)
+        expected = ", ".join(_PREFIX + one for one in sorted(known))
+        advice = f"did you mean {_PREFIX}{close[0]}?" if close else f"expected one of {expected}"
+        raise SettingsInvalid(f"environment variable {name}: the node has no such setting; {advice}")
 
 
 def describe_invalid(where: str, error: ValidationError) -> str:

@@ -56,9 +56,9 @@ class Vault:
         """
         path = home.folder / _STORE
         passphrase = None if settings.passphrase is None else settings.passphrase.get_secret_value()
-        key_file = None if passphrase is not None else (settings.key_file or home.key_file)
-        if key_file is not None and not key_file.is_absolute():
-            key_file = home.folder / key_file
+        key_file = None if passphrase is not None else home.key_file
+        if key_file is not None and settings.key_file is not None:
+            key_file = home.folder / settings.key_file  # what is absolute stays as it is
         try:
             if create and not path.exists():
                 return cls(Keystore.create(path, passphrase=passphrase, key_file=key_file))

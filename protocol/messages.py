@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from protocol.ids import DigestHex, Name, Sentence, UUIDText
 from protocol.plan import Plan
@@ -15,12 +15,16 @@ from protocol.statements import Base64Text, SignedStatement, WireModel
 from protocol.states import TrainingState
 
 STATEMENT_HEADER = "Consortium-Statement"
+#: Characters of an enrolment token.
+MIN_TOKEN, MAX_TOKEN = 16, 200
 
 
 class EnrolmentRequest(WireModel):
     """`POST /v1/nodes`: the statement must verify under the signing key that it carries."""
 
-    token: str = Field(min_length=16, max_length=200)
+    model_config = ConfigDict(hide_input_in_errors=True)  # the token is a secret
+
+    token: str = Field(min_length=MIN_TOKEN, max_length=MAX_TOKEN)
     enrolment: SignedStatement
 
 

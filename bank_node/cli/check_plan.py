@@ -17,7 +17,7 @@ from bank_node.home import Home
 @json_option
 @command_errors
 def check_plan(file: Path, home: Home, as_json: bool) -> None:
-    r"""Say whether this bank would take part in a plan, and if not why: a dry run of policy and data.
+    """Say whether this bank would take part in a plan, and if not why: a dry run of policy and data.
 
     \b
     Example:

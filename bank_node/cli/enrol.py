@@ -22,7 +22,7 @@ from bank_node.home import Home
 def enrol(  # noqa: PLR0917  # click passes them by name
     url: str, name: str, token: str, data: Path | None, dataset: str, home: Home, as_json: bool
 ) -> None:
-    r"""Make this node's keys and enrol it with a one-time token; may be run again after a failure.
+    """Make this node's keys and enrol it with a one-time token; may be run again after a failure.
 
     \b
     Example:

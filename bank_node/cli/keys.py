@@ -18,7 +18,7 @@ def keys() -> None:
 @json_option
 @command_errors
 def show(home: Home, as_json: bool) -> None:
-    r"""Show the public signing key and which trainings have keys on this node. Never a secret.
+    """Show the public signing key and which trainings have keys on this node. Never a secret.
 
     \b
     Example:

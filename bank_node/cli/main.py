@@ -38,11 +38,11 @@ class _Lazy(click.Group):
 @click.group(
     cls=_Lazy,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Exit codes: " + " ".join(f"{code.value} {text}" for code, text in HELP.items()),
+    epilog="\b\nExit codes:\n" + "\n".join(f"  {code.value:>3}  {text}" for code, text in HELP.items()),
 )
 @click.version_option(package_name="fraud-consortium")
 def main() -> None:
-    r"""Run a bank's node: it trains with the consortium beside the bank's own data, which never leave.
+    """Run a bank's node: it trains with the consortium beside the bank's own data, which never leave.
 
     \b
     Enrol once:     bank-node enrol --url https://… --name bank-a --token … --data transactions.parquet

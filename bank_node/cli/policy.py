@@ -18,7 +18,7 @@ def policy() -> None:
 @json_option
 @command_errors
 def show(home: Home, as_json: bool) -> None:
-    r"""Show the policy in force, defaults included.
+    """Show the policy in force, defaults included.
 
     \b
     Example:
@@ -39,7 +39,7 @@ def show(home: Home, as_json: bool) -> None:
 @home_option
 @command_errors
 def check(home: Home) -> None:
-    r"""Check policy.toml after an edit; every wrong field is named.
+    """Check policy.toml after an edit; every wrong field is named.
 
     \b
     Example:

@@ -16,7 +16,7 @@ from bank_node.home import AgentLock, Home
 @home_option
 @command_errors
 def run(once: bool, home: Home) -> None:
-    r"""Run the agent: ask the service what is owed, do it, ask again. SIGTERM finishes the step in hand.
+    """Run the agent: ask the service what is owed, do it, ask again. SIGTERM finishes the step in hand.
 
     \b
     Example:

@@ -17,7 +17,7 @@ from bank_node.home import Home
 @json_option
 @command_errors
 def models(home: Home, as_json: bool) -> None:
-    r"""List the models and entity tables on this node.
+    """List the models and entity tables on this node.
 
     \b
     Example:
@@ -64,7 +64,7 @@ def _load(kind: Any, content: bytes) -> Any:
 @json_option
 @command_errors
 def score(file: Path, name: str | None, out: Path, home: Home, as_json: bool) -> None:
-    r"""Score a file of transactions with a released model; features are derived inside the bank as in training.
+    """Score a file of transactions with a released model; features are derived inside the bank as in training.
 
     \b
     Example:

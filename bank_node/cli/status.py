@@ -28,7 +28,7 @@ def _alive(pid: int) -> bool:
 @json_option
 @command_errors
 def status(home: Home, as_json: bool) -> None:
-    r"""Say what the agent did last, and whether it runs. Exits with 1 if it does not run.
+    """Say what the agent did last, and whether it runs. Exits with 1 if it does not run.
 
     \b
     Example:
