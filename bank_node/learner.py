@@ -29,17 +29,20 @@ class Learner(Generic[DataT]):
         training: its id.
         plan: what was accepted.
         roster: what was pinned.
+        deals: digest of the deals that this bank has signed for.
         algorithm: the plan's algorithm.
     """
 
-    def __init__(self, training: TrainingId, plan: Plan, roster: Roster, algorithm: Algorithm[Any, DataT, Any]) -> None:
+    def __init__(
+        self, training: TrainingId, plan: Plan, roster: Roster, deals: str, algorithm: Algorithm[Any, DataT, Any]
+    ) -> None:
         self._training = training
         self._members = {NodeId(member.node) for member in roster.members}
         self._min_banks = plan.cohort.min_banks
         self._algorithm = algorithm
         self._state = algorithm.start()
         self._digests: list[tuple[str, str]] = []
-        self.history = first_history(training, plan.digest(), roster.digest())
+        self.history = first_history(training, plan=plan.digest(), roster=roster.digest(), deals=deals)
         self.query: Query | None = algorithm.next_query(self._state)
 
     @property

@@ -195,7 +195,14 @@ class Participation:
         running.record_contributors(work.round, contributors)
         # release
         vote = self._sign(
-            Vote(training=self._training, round=work.round, node=self._node.identity.node, contributors=contributors)
+            Vote(
+                training=self._training,
+                round=work.round,
+                node=self._node.identity.node,
+                query=work.query,
+                history=running.learner.history,
+                contributors=contributors,
+            )
         )
         return self._node.client.put_json(f"{self._path}/rounds/{work.round}/vote", vote, wait_s=wait_s)
 
@@ -204,6 +211,7 @@ class Participation:
         query = running.learner.require_query(work.round, query=work.query)
         # check
         contributors = self._check_contributors(running, work.round, work.contributors)
+        running.learner.require_query(work.round, query=work.query)
         self._node.policy.share.check(ShareRequest(self._training, work.round, len(contributors)))
         if running.plan.protection.agreement:
             check_agreement(
@@ -226,6 +234,8 @@ class Participation:
                 node=self._node.identity.node,
                 history=running.learner.history,
                 contributors=contributors_digest(contributors),
+                query=work.query,
+                history=running.learner.history,
                 pieces=work.pieces,
                 digest=sha256_hex(share),
                 size_bytes=len(share),

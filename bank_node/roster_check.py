@@ -7,7 +7,7 @@ from __future__ import annotations
 from bank_node.errors import RosterChanged
 from bank_node.policy import AllOf, RosterRequest
 from protocol.committee import committee_for
-from protocol.errors import StatementInvalid
+from protocol.errors import CommitteeTooWeak, StatementInvalid
 from protocol.ids import NodeId, TrainingId
 from protocol.plan import Plan
 from protocol.roster import Member, Roster
@@ -50,7 +50,10 @@ def check_roster(
     for member in roster.members:
         _check_member(where, member, training=training, plan=plan)
     # (4)
-    committee, threshold = committee_for(plan, training, [NodeId(member.node) for member in roster.members])
+    try:
+        committee, threshold = committee_for(plan, training, [member.acceptance for member in roster.members])
+    except CommitteeTooWeak as error:
+        raise RosterChanged(where, expected=error.expected, got=error.got) from error
     if roster.committee != committee or roster.threshold != threshold:
         raise RosterChanged(
             where,

@@ -65,9 +65,11 @@ def check_agreement(
     round_index: int,
     plan: Plan,
     roster: Roster,
+    query: str,
+    history: str,
     contributors: Sequence[NodeId],
 ) -> None:
-    """Checks that more than (m + c) / 2 committee members have signed for exactly this contributor set.
+    """Checks that more than (m + c) / 2 committee members have signed for exactly this contributor set, query and past.
 
     With c members voting twice, two different sets could gather at most m + c votes between them, so that not both
     can have more than half of that (design of quorums; see docs/crypto.md).
@@ -76,6 +78,7 @@ def check_agreement(
         RosterChanged: they have not.
     """
     where = f"round {round_index} of training {training}"
+    wanted = (training, round_index, query, history, tuple(contributors))
     agreed: set[str] = set()
     for signed in votes:
         member = roster.member(signed.expect(Vote).node)
@@ -85,7 +88,7 @@ def check_agreement(
             vote = verify_statement(signed, Vote, key_from_text(member.signing_key))
         except StatementInvalid as error:
             raise RosterChanged(where, expected="votes that verify", got=f"{member.name}: {error.got}") from error
-        if (vote.training, vote.round, tuple(vote.contributors)) == (training, round_index, tuple(contributors)):
+        if (vote.training, vote.round, vote.query, vote.history, tuple(vote.contributors)) == wanted:
             agreed.add(member.node)
     needed = (len(roster.committee) + plan.protection.colluders) // 2 + 1
     if len(agreed) < needed:

@@ -23,6 +23,7 @@ from protocol.ids import NodeId, TrainingId, uuid_bytes
 from protocol.messages import AppliedRound
 from protocol.plan import Plan
 from protocol.roster import Roster
+from protocol.statements import Receipt
 
 
 def build_algorithm(learning: Mapping[str, Any]) -> Algorithm[Any, Any, Any]:
@@ -72,11 +73,12 @@ class Running:
         latest, plan = store.latest_attempt(), store.plan()
         attempt = None if latest is None else store.attempt(latest)
         roster = None if attempt is None else attempt.roster()
-        if attempt is None or plan is None or roster is None or attempt.receipt() is None:
+        receipt = None if attempt is None else attempt.receipt()
+        if attempt is None or plan is None or roster is None or receipt is None:
             raise KeysLost(f"training {training}", expected="a finished key ceremony", got="none on this node")
         protection = Protection(node.vault, plan, roster, node.identity.node, attempt, threads=node.threads)
         algorithm = build_algorithm(plan.learning)
-        learner: Learner[Any] = Learner(training, plan, roster, algorithm)
+        learner: Learner[Any] = Learner(training, plan, roster, receipt.expect(Receipt).deals, algorithm)
         journal = AnswerRecord(store.journal_path)
         running = cls(
             plan=plan, roster=roster, learner=learner, protection=protection, journal=journal, algorithm=algorithm,

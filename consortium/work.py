@@ -162,6 +162,7 @@ def _owed_to_open(
             return VoteWork(
                 training=training.id,
                 round=row.index,
+                query=row.query_digest,
                 contributors=contributor_statements(s, row),
                 applied=_without_aggregate(applied_round(s, training.id, training.round - 1)),
             )

@@ -77,9 +77,11 @@ def collusion_table(
         ),
     ]
     if agreement:
+        # The votes withstand c colluders, but t members need no second contributor set.
+        withstood = min(colluders, threshold - 1)
         rows.append(
             Collusion(
-                f"a lying server and up to {_members(colluders)}",
+                f"a lying server and up to {_members(withstood)}",
                 f"nothing: {votes_needed(committee_size, colluders)} members sign for one contributor set a round",
             )
         )

@@ -17,6 +17,16 @@ class StatementInvalid(ProtocolError):  # the house's word for a refused act
         self.got = got
 
 
+class CommitteeTooWeak(ProtocolError):
+    """A committee in which the colluders that the plan assumes could open sums themselves."""
+
+    def __init__(self, where: str, *, expected: str, got: str) -> None:
+        super().__init__(f"{where}: expected {expected}, got {got}")
+        self.where = where
+        self.expected = expected
+        self.got = got
+
+
 class TransitionRefused(ProtocolError):
     """A state machine was asked for a step that its table does not have."""
 

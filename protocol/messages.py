@@ -51,6 +51,12 @@ class Refusal(WireModel):
     reason: Sentence = Field(min_length=1)
 
 
+class Complaint(Refusal):
+    """`PUT …/complaint`: why a bank does not go on; `about` is the dealer whose deal it cannot take, if that is why."""
+
+    about: UUIDText | None = None
+
+
 class DealWork(WireModel):
     """Deal your key among the committee of this roster (and the entity key, if you are first on it)."""
 
@@ -98,6 +104,7 @@ class VoteWork(WireModel):
     do: Literal["vote"] = "vote"
     training: UUIDText
     round: int
+    query: DigestHex
     contributors: tuple[SignedStatement, ...]
     applied: AppliedRound | None = None
 

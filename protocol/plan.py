@@ -28,7 +28,7 @@ class Protection(WireModel):
         level: threshold CKKS, or nothing (development and baselines; everything that comes of it says so).
         committee_size: members of the decryption committee; None takes every bank, up to nine.
         threshold: how many members open a sum; None takes the default, two thirds and one.
-        colluders: c, the number of committee members assumed to work with the server.
+        colluders: c, the number of committee members assumed to work with the server; below the threshold.
         agreement: a share leaves only with the signatures of more than (m + c) / 2 members over the same set.
         smudging_bits: statistical distance of 2^-bits a chunk between a share and one that reveals nothing.
         sum_bits: bits of the largest entry of a sum in units of a query's resolution.
@@ -108,6 +108,13 @@ class Plan(WireModel):
             and protection.threshold > protection.committee_size
         ):
             raise ValueError("protection.threshold: must not exceed protection.committee_size")
+        # The largest committee has the largest threshold; a smaller one is looked at when the banks are known.
+        threshold = protection.threshold_for(protection.committee_size or MAX_COMMITTEE)
+        if protection.level is ProtectionLevel.CKKS and threshold <= protection.colluders:
+            raise ValueError(
+                f"protection.threshold: {protection.colluders} colluders are assumed, and {threshold} members would "
+                f"open every contribution: expected at least {protection.colluders + 1}"
+            )
         try:
             self.digest()
         except rfc8785.CanonicalizationError as error:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from base64 import b64decode
+from collections.abc import Iterator, Mapping
 
 from pydantic import Field, model_validator
 
 from protocol.ids import DigestHex, Name, NodeId, TrainingId, UUIDText
-from protocol.statements import Base64Text, SignedStatement, WireModel, canonical_digest
+from protocol.statements import Acceptance, Base64Text, SignedStatement, WireModel, canonical_digest
 
 MAX_COMMITTEE = 9
 
@@ -61,7 +62,18 @@ def default_threshold(committee_size: int) -> int:
     return min(committee_size, 2 * committee_size // 3 + 1)
 
 
-def choose_committee(training: TrainingId, nodes: Sequence[NodeId], size: int) -> tuple[NodeId, ...]:
-    """The `size` nodes whose digest with the training's id is smallest: nobody picks, everybody can check."""
-    ranked = sorted(nodes, key=lambda node: canonical_digest([training, node]))
+def choose_committee(training: TrainingId, sealing_keys: Mapping[NodeId, str], size: int) -> tuple[NodeId, ...]:
+    """The `size` nodes whose digest with the training's id and everybody's sealing key is smallest.
+
+    The keys are made by the banks after the service has named the training, so that the service alone cannot look for
+    an id under which the committee suits it. What remains: who accepts last, if the service shows it the others'
+    acceptances, can try as many keys of its own as it has time for.
+
+    Args:
+        training: its id.
+        sealing_keys: of every bank on the roster, as its acceptance has it.
+        size: how many to choose.
+    """
+    accepted = sorted(sealing_keys.items())
+    ranked = sorted(sealing_keys, key=lambda node: canonical_digest([training, accepted, node]))
     return tuple(sorted(ranked[:size]))

@@ -104,6 +104,8 @@ class Vote(Statement):
     training: UUIDText
     round: int = Field(ge=0)
     node: UUIDText
+    query: DigestHex
+    history: DigestHex
     contributors: tuple[UUIDText, ...]
 
 

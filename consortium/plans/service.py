@@ -10,8 +10,9 @@ from consortium.plans.errors import PlanInvalid, PlanMissing, PlanNameTaken
 from consortium.plans.first_query import first_query
 from consortium.plans.tables import PlanRow
 from crypto.errors import CryptoError
+from protocol.committee import size_and_threshold
+from protocol.errors import CommitteeTooWeak
 from protocol.plan import Plan, ProtectionLevel
-from protocol.roster import MAX_COMMITTEE
 from protocol.statements import WireModel
 
 
@@ -74,13 +75,12 @@ def check_plan(plan: Plan, *, banks: int) -> PlanCheck:
 
 def _check_encrypted(plan: Plan, banks: int, query: str, values: int) -> PlanCheck:
     protection = plan.protection
-    size = min(banks, protection.committee_size or MAX_COMMITTEE)
-    threshold = min(size, protection.threshold_for(size))
     try:
+        size, threshold = size_and_threshold(plan, banks)
         spec = crypto.ParameterSpec(protection.sum_bits, banks, size, threshold, protection.smudging_bits)
         parameters = crypto.derive(spec)
         rows = crypto.collusion_table(size, threshold, agreement=protection.agreement, colluders=protection.colluders)
-    except CryptoError as error:
+    except (CommitteeTooWeak, CryptoError) as error:
         raise PlanInvalid(f"plan {plan.name!r}: protection for {banks} banks: {error}") from error
     warnings = []
     if not protection.agreement and threshold < crypto.default_threshold(size):

@@ -204,11 +204,18 @@ def mark_validated(
 def accept_vote(
     s: Session, facts: RoundFacts, node: str, *, signed: SignedStatement, effects: Effects, now: float
 ) -> None:
-    """Takes a committee member's vote for the contributor set of a round."""
+    """Takes a committee member's vote for the contributor set of a round.
+
+    Raises:
+        StatementInvalid, NotOnRoster, WrongRound, HistoryForked, WrongState, TooLate, BodyMismatch: as they say.
+        MutationForbidden: the member has voted otherwise before.
+    """
     where = f"vote in {facts.where}"
     vote = _own_statement(facts, node, signed, Vote)
     if vote.round != facts.index:
         raise WrongRound(where, expected=f"round {facts.index}", got=f"round {vote.round}")
+    if (vote.query, vote.history) != (facts.query, facts.history):
+        raise HistoryForked(where, expected="the query and history of the round", got="others")
     if node not in facts.roster.committee:
         raise NotOnRoster(where, expected="a committee member", got=f"node {node}")
     training = lock_training(s, facts.training)

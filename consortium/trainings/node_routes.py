@@ -6,8 +6,8 @@ from consortium.http.call import Call
 from consortium.http.route import Access, Routes, WaitQuery
 from consortium.long_poll import accepted, await_work, note_presence
 from consortium.stored_body import StoredBody
+from consortium.trainings.complaints import accept_complaint
 from consortium.trainings.service import (
-    accept_complaint,
     accept_deal,
     accept_farewell,
     accept_invitation,
@@ -17,7 +17,7 @@ from consortium.trainings.service import (
     find_sealed,
     refuse_invitation,
 )
-from protocol.messages import Accepted, Refusal, Work
+from protocol.messages import Accepted, Complaint, Refusal, Work
 from protocol.sealed_message import split_sealed
 from protocol.statements import SignedStatement
 
@@ -117,9 +117,9 @@ def put_farewell(call: Call) -> Accepted:
     return accepted(call.runtime, call.node, call.query.wait)
 
 
-@routes.add("PUT", f"{_TRAINING}/complaint", access=Access.NODE, request=Refusal, query=WaitQuery, response=Accepted)
+@routes.add("PUT", f"{_TRAINING}/complaint", access=Access.NODE, request=Complaint, query=WaitQuery, response=Accepted)
 def put_complaint(call: Call) -> Accepted:
-    """Refuse to go on, with the reason."""
+    """Refuse to go on, with the reason, and with whose deal it is about if it is about one."""
     with call.runtime.act("trainings.accept_complaint") as (s, effects, now):
         accept_complaint(s, call.path["training"], call.node, call.body, effects, now=now)
     return accepted(call.runtime, call.node, call.query.wait)

@@ -306,25 +306,6 @@ def accept_farewell(s: Session, training_id: str, node: str, effects: Effects, *
         effects.wake.add(training_id)
 
 
-def accept_complaint(
-    s: Session, training_id: str, node: str, refusal: Refusal, effects: Effects, *, now: float
-) -> None:  # fmt: skip
-    """A bank refuses to go on: the operator sees why, and nothing waits for it any more."""
-    training = lock_training(s, training_id)
-    member = _own_row(s, training_id, node)
-    if member.complaint == refusal.reason:
-        return
-    member.complaint = refusal.reason
-    member.misses = PATIENCE
-    if member.away_since is None:
-        member.away_since = now
-        count_away(s, training_id, 1)
-    record_event(s, training_id, "complaint", now=now, node=node, detail=refusal.reason)
-    s.flush()
-    effects.wake.add(training_id)
-    settle(s, training, effects, now=now)
-
-
 def hear_of(s: Session, training_id: str, node: str, effects: Effects, *, now: float) -> None:
     """A bank that was away is heard of again: it is counted on, unless it has polled and not answered too often."""
     training = lock_training(s, training_id)

@@ -6,6 +6,8 @@ is a function of the database and the clock alone, so that calling it once more 
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -20,11 +22,11 @@ from consortium.trainings.moves import (
 )
 from consortium.trainings.tables import CeremonyStep, Training, TrainingMember
 from protocol.committee import committee_for
+from protocol.errors import CommitteeTooWeak
 from protocol.history import first_history
-from protocol.ids import NodeId, TrainingId
-from protocol.plan import Plan
+from protocol.ids import TrainingId
 from protocol.roster import Member, Roster
-from protocol.statements import SignedStatement
+from protocol.statements import SignedStatement, deals_digest
 from protocol.states import TrainingEvent, TrainingState
 
 
@@ -69,13 +71,18 @@ def _settle_invitation(scene: Scene) -> None:
     elif late or not pending:
         for member in pending:
             scene.record("not_on_roster", node=member.node, detail="no answer in time")
-        _fix_roster(s, training, plan, accepted, now=now)
-        scene.move(TrainingEvent.ROSTER_FIXED)
+        _fix_roster(scene, accepted, TrainingEvent.ROSTER_FIXED)
 
 
-def _fix_roster(s: Session, training: Training, plan: Plan, members: list[TrainingMember], *, now: float) -> None:
-    nodes = [NodeId(member.node) for member in members]
-    committee, threshold = committee_for(plan, TrainingId(training.id), nodes)
+def _fix_roster(scene: Scene, members: list[TrainingMember], event: TrainingEvent, *, reason: str = "") -> None:
+    """Fixes the roster and takes this step; ends the training if the committee of so few banks would be too weak."""
+    s, training = scene.s, scene.training
+    acceptances = {member.node: SignedStatement.model_validate_json(member.acceptance or "") for member in members}
+    try:
+        committee, threshold = committee_for(scene.plan, TrainingId(training.id), acceptances.values())
+    except CommitteeTooWeak as error:
+        scene.move(TrainingEvent.FAIL, reason=str(error))
+        return
     roster = Roster(
         training=training.id,
         attempt=training.attempt,
@@ -84,7 +91,7 @@ def _fix_roster(s: Session, training: Training, plan: Plan, members: list[Traini
                 node=member.node,
                 name=member.name,
                 signing_key=member.signing_key,
-                acceptance=SignedStatement.model_validate_json(member.acceptance or ""),
+                acceptance=acceptances[member.node],
             )
             for member in members
         ),
@@ -92,15 +99,16 @@ def _fix_roster(s: Session, training: Training, plan: Plan, members: list[Traini
         threshold=threshold,
     )
     for member in members_of(s, training.id):
-        member.on_roster = member.node in nodes
+        member.on_roster = member.node in acceptances
     training.away = sum(member.away_since is not None for member in members)
     training.roster_json = roster.model_dump_json()
     training.roster_digest = roster.digest()
-    training.deadline_at = now + plan.deadlines.ceremony_s
+    training.deadline_at = scene.now + scene.plan.deadlines.ceremony_s
+    scene.move(event, reason=reason)
 
 
 def _settle_ceremony(scene: Scene) -> None:
-    s, training, _plan, now = scene.s, scene.training, scene.plan, scene.now
+    s, training, now = scene.s, scene.training, scene.now
     members = members_of(s, training.id, on_roster=True)
     steps = {
         step.node: step
@@ -113,7 +121,10 @@ def _settle_ceremony(scene: Scene) -> None:
     everyone = {member.node for member in members}
     if everyone <= received:
         roster = roster_of(training)
-        training.history = first_history(TrainingId(training.id), training.plan_digest, roster.digest())
+        deals = [SignedStatement.model_validate_json(steps[member.node].deal or "") for member in roster.members]
+        training.history = first_history(
+            TrainingId(training.id), plan=training.plan_digest, roster=roster.digest(), deals=deals_digest(deals)
+        )
         training.deadline_at = None
         training.started_at = now
         scene.move(TrainingEvent.KEYS_SHARED)
@@ -122,25 +133,23 @@ def _settle_ceremony(scene: Scene) -> None:
     if everyone <= dealt:
         scene.effects.wake.update(everyone - received)
     if training.deadline_at is not None and now >= training.deadline_at:
-        _restart_ceremony(scene, members, received if everyone <= dealt else dealt)
+        silent = everyone - (received if everyone <= dealt else dealt)
+        restart_ceremony(scene, silent, "missed the key ceremony's deadline")
 
 
-def _restart_ceremony(scene: Scene, members: list[TrainingMember], answered: set[str]) -> None:
-    s, training, plan, now = scene.s, scene.training, scene.plan, scene.now
-    remaining = [member for member in members if member.node in answered]
-    silent = [member for member in members if member.node not in answered]
-    for member in silent:
-        scene.record("struck", node=member.node, detail="missed the key ceremony's deadline")
-    names = ", ".join(member.name for member in silent)
-    if len(remaining) < plan.cohort.min_banks:
-        reason = (
-            f"{len(remaining)} banks finished the key ceremony, {plan.cohort.min_banks} are needed; silent: {names}"
-        )
+def restart_ceremony(scene: Scene, struck: Collection[str], why: str) -> None:
+    """Begins the key ceremony again without these nodes, or ends the training if too few are left."""
+    members, wanted = members_of(scene.s, scene.training.id, on_roster=True), scene.plan.cohort.min_banks
+    remaining = [member for member in members if member.node not in struck]
+    for node in sorted(struck):
+        scene.record("struck", node=node, detail=why)
+    names = ", ".join(member.name for member in members if member.node in struck)
+    if len(remaining) < wanted:
+        reason = f"{len(remaining)} banks are left in the key ceremony, {wanted} are needed; struck: {names} ({why})"
         scene.move(TrainingEvent.FAIL, reason=reason)
         return
-    training.attempt += 1
-    _fix_roster(s, training, plan, remaining, now=now)
-    scene.move(TrainingEvent.CEREMONY_RESTARTED, reason=f"without {names}")
+    scene.training.attempt += 1
+    _fix_roster(scene, remaining, TrainingEvent.CEREMONY_RESTARTED, reason=f"without {names}: {why}")
 
 
 def _settle_evaluation(scene: Scene) -> None:

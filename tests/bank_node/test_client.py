@@ -147,7 +147,8 @@ def test_after_a_stop_promised_uploads_are_still_sent_and_questions_are_not():
 
 
 def test_a_binary_body_travels_beside_its_statement():
-    signed = sign_statement(KEY, Vote(training=NODE, round=1, node=NODE, contributors=(NODE,)))
+    vote = Vote(training=NODE, round=1, node=NODE, query="ab" * 32, history="cd" * 32, contributors=(NODE,))
+    signed = sign_statement(KEY, vote)
     wire = Wire(ok(Accepted()))
     wire.client().put_bytes("trainings/x/rounds/1/contribution", b"\0\1", statement=signed)
     (request,) = wire.requests

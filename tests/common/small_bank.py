@@ -117,7 +117,10 @@ class SmallBank:
             case VoteWork():
                 self._catch_up(item.applied, path)
                 contributors = tuple(signed.statement.node for signed in item.contributors)
-                vote = Vote(training=item.training, round=item.round, node=self.node, contributors=contributors)
+                vote = Vote(
+                    training=item.training, round=item.round, node=self.node, query=item.query, history=self.history,
+                    contributors=contributors,
+                )  # fmt: skip
                 return self.transport.put_json(f"{path}/rounds/{item.round}/vote", self.sign(vote), wait=wait)
             case ShareWork():
                 return self._share(item, path, wait)
@@ -209,7 +212,10 @@ class SmallBank:
             self.encryptor = Encryptor(self.ceremony, uuid_bytes(self.node), self.secret)
         self.algorithm = self._build(self.plan.learning)
         self.state = self.algorithm.start()
-        self.history = first_history(TrainingId(item.training), self.plan.digest(), self.roster.digest())
+        self.history = first_history(
+            TrainingId(item.training), plan=self.plan.digest(), roster=self.roster.digest(),
+            deals=deals_digest(item.deals),
+        )  # fmt: skip
         self.round, self._cache = 0, {}
         receipt = Receipt(
             training=item.training,

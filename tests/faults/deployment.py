@@ -16,11 +16,12 @@ from sqlalchemy import NullPool, create_engine, select
 from sqlalchemy.orm import Session
 
 from consortium.rounds.tables import Assignment, Contribution, Round
+from consortium.trainings.service import deals_of
 from consortium.trainings.tables import Training, TrainingEventRow
 from protocol.history import contributors_digest, first_history, next_history
 from protocol.ids import NodeId, TrainingId
 from protocol.problems import Problem
-from protocol.statements import ShareStatement, SignedStatement
+from protocol.statements import ShareStatement, SignedStatement, deals_digest
 from tests.common.http_service import HttpTransport, enrol_with
 from tests.common.processes import ServiceProcess, WorkerProcess
 from tests.common.servers import PostgresServer, RedisServer, Server
@@ -166,7 +167,10 @@ def check_history(deployment: Deployment, training_id: str) -> list[Round]:
         training = s.get_one(Training, training_id)
         rounds = list(s.scalars(select(Round).where(Round.training == training_id).order_by(Round.index)))
         assert [row.index for row in rounds] == list(range(training.round))
-        history = first_history(TrainingId(training_id), training.plan_digest, training.roster_digest or "")
+        history = first_history(
+            TrainingId(training_id), plan=training.plan_digest, roster=training.roster_digest or "",
+            deals=deals_digest(deals_of(s, training)),
+        )  # fmt: skip
         for row in rounds:
             assert row.state == "applied"
             assert row.history == history

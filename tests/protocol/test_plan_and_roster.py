@@ -48,18 +48,26 @@ def test_the_digest_is_of_the_content():
 
 
 def test_everyone_chooses_the_same_committee_and_nobody_picks_it():
-    chosen = choose_committee(T, NODES, 5)
-    assert chosen == choose_committee(T, NODES[::-1], 5) == tuple(sorted(chosen))
-    assert len({choose_committee(node, NODES, 5) for node in NODES}) > 1  # another training, another committee
+    keys = {node: f"key{index}" for index, node in enumerate(NODES)}
+    chosen = choose_committee(T, keys, 5)
+    assert chosen == choose_committee(T, dict(reversed(keys.items())), 5) == tuple(sorted(chosen))
+    assert len({choose_committee(node, keys, 5) for node in NODES}) > 1  # another training, another committee
 
 
 @given(st.sampled_from(["query", "contributors", "aggregate"]), st.integers(0, 255))
 def test_the_history_depends_on_all_of_it(name, byte):
     digests = {"query": "00" * 32, "contributors": "11" * 32, "aggregate": "22" * 32}
-    first = first_history(T, "aa" * 32, "bb" * 32)
+    first = first_history(T, plan="aa" * 32, roster="bb" * 32, deals="cc" * 32)
     changed = digests | {name: f"{byte:02x}" + "33" * 31}
     assert next_history(first, 0, **digests) != next_history(first, 0, **changed)
     assert next_history(first, 0, **digests) != next_history(first, 1, **digests)
+
+
+@pytest.mark.parametrize("name", ["plan", "roster", "deals"])
+def test_the_first_history_depends_on_plan_roster_and_deals(name):
+    digests = {"plan": "aa" * 32, "roster": "bb" * 32, "deals": "cc" * 32}
+    assert first_history(T, **digests) != first_history(T, **(digests | {name: "dd" * 32}))
+    assert first_history(T, **digests) != first_history(NODES[0], **digests)
 
 
 def test_contributor_sets_are_sets():

@@ -13,7 +13,9 @@ KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 
 def _vote(round_index: int = 3) -> Vote:
-    return Vote(training=TRAINING, round=round_index, node=NODE, contributors=(NODE,))
+    return Vote(
+        training=TRAINING, round=round_index, node=NODE, query="ab" * 32, history="cd" * 32, contributors=(NODE,)
+    )
 
 
 def test_a_signed_statement_survives_the_wire_and_verifies():

@@ -61,7 +61,8 @@ def test_a_share_is_never_a_contribution():
 
 
 def test_header_round_trip():
-    signed = SignedStatement(statement=Vote(training=T, round=0, node=N, contributors=(N, T)), signature="AAAA")
+    vote = Vote(training=T, round=0, node=N, query=D, history=D, contributors=(N, T))
+    signed = SignedStatement(statement=vote, signature="AAAA")
     assert SignedStatement.from_header(signed.to_header()) == signed
 
 
