@@ -308,19 +308,21 @@ def _record_culprits(s: Session, row: Round, now: float) -> None:
         record_event(s, row.training, "wrong_share", now=now, node=node, round_index=row.index, detail=detail)
 
 
-def _model(runtime: Runtime, point: LearningPoint) -> tuple[str, str] | None:
-    """(digest in hex, blob key) of the model, once the rounds are done."""
+def _model(runtime: Runtime, point: LearningPoint) -> tuple[str, str, str] | None:
+    """(digest in hex, blob key, SHA-256 of the bytes in hex) of the model, once the rounds are done."""
     if point.query is not None:
         return None
     result = point.algorithm.result(point.state)
-    digest = result.digest().hex()
-    key = f"models/{digest}"
-    runtime.blobs.put(key, result.to_bytes())
-    return digest, key
+    content = result.to_bytes()
+    # A risk table's digest is of its counts, not of its bytes: what is stored is named by what it is.
+    sha256 = sha256_hex(content)
+    key = f"models/{sha256}"
+    runtime.blobs.put(key, content)
+    return result.digest().hex(), key, sha256
 
 
 def open_next(
-    s: Session, training: Training, point: LearningPoint, model: tuple[str, str] | None, effects: Effects, *,
+    s: Session, training: Training, point: LearningPoint, model: tuple[str, str, str] | None, effects: Effects, *,
     now: float,
 ) -> None:  # fmt: skip
     """Opens the round that the algorithm asks for, or ends the rounds; the caller holds the training's lock."""
@@ -330,7 +332,7 @@ def open_next(
     members = members_of(s, training.id, on_roster=True)
     if model is not None:
         if training.status is TrainingState.RUNNING:
-            training.model_digest, training.model_blob = model
+            training.model_digest, training.model_blob, training.model_sha256 = model
             training.deadline_at = now + plan.deadlines.contribution_s
             move_training(s, training, TrainingEvent.ROUNDS_FINISHED, effects, now=now)
         return

@@ -11,7 +11,7 @@ from consortium.blobs import BlobMissing
 from consortium.errors import ConsortiumError
 from consortium.http import errors as http
 from consortium.members.errors import EnrolmentRefused, NodeMissing, NodeNameTaken
-from consortium.models.errors import ModelMissing, NothingToRollBack
+from consortium.models.errors import ModelAmbiguous, ModelMissing, NothingToRollBack
 from consortium.plans.errors import PlanInvalid, PlanMissing, PlanNameTaken
 from consortium.trainings import errors as trainings
 from protocol import errors as protocol
@@ -40,6 +40,7 @@ PROBLEM_OF: MappingProxyType[type[Exception], ProblemType] = MappingProxyType(
         PlanMissing: P.NOT_FOUND,
         PlanNameTaken: P.NAME_TAKEN,
         ModelMissing: P.NOT_FOUND,
+        ModelAmbiguous: P.WRONG_STATE,
         NothingToRollBack: P.WRONG_STATE,
         trainings.TrainingMissing: P.NOT_FOUND,
         trainings.TrainingMoved: P.UNAVAILABLE,

@@ -27,10 +27,13 @@ def invite(s: Session, *, name: str, by: str, lifetime_s: float, now: float) -> 
         Its row, and the token itself, which is to be shown once.
 
     Raises:
-        NodeNameTaken: a node has this name.
+        NodeNameTaken: a node has this name, and was not removed.
     """
-    if s.scalar(select(NodeRow.id).where(NodeRow.name == name)) is not None:
-        raise NodeNameTaken(f"node {name!r}: a node of this name is enrolled; choose another name")
+    if s.scalar(select(NodeRow.id).where(NodeRow.name == name, NodeRow.removed_at.is_(None))) is not None:
+        raise NodeNameTaken(
+            f"node {name!r}: a node of this name is enrolled; choose another name, or remove that one first "
+            f"(`consortium node remove {name}`)"
+        )
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
     row = EnrolmentToken(
         id=str(uuid.uuid4()), name=name, digest=sha256_hex(token.encode()), created_at=now, created_by=by,
@@ -49,7 +52,7 @@ def enrol(s: Session, request: EnrolmentRequest, *, now: float) -> NodeRow:
 
     Raises:
         EnrolmentRefused: one of these does not hold.
-        NodeNameTaken: a node with another key has the name.
+        NodeNameTaken: a node with another key has the name, or another node has the key.
     """
     where = "enrolment"
     # (1)
@@ -70,11 +73,14 @@ def enrol(s: Session, request: EnrolmentRequest, *, now: float) -> NodeRow:
         return node
     if token.expires_at <= now:
         raise EnrolmentRefused(f"{where}: the token has expired; ask the operator for a new one")
-    taken = s.scalar(
-        select(NodeRow).where((NodeRow.name == token.name) | (NodeRow.signing_key == enrolment.signing_key))
-    )
+    named = (NodeRow.name == token.name) & NodeRow.removed_at.is_(None)
+    # A removed node's key stays refused: it may be in other hands.
+    taken = s.scalar(select(NodeRow.id).where(named | (NodeRow.signing_key == enrolment.signing_key)))
     if taken is not None:
-        raise NodeNameTaken(f"node {token.name!r}: a node of this name or with this key is enrolled")
+        raise NodeNameTaken(
+            f"node {token.name!r}: a node of this name or with this key is enrolled; a removed node comes back with a "
+            "new home folder, and so with new keys"
+        )
     node = NodeRow(
         id=str(uuid.uuid4()), name=token.name, signing_key=enrolment.signing_key, sealing_key=enrolment.sealing_key,
         enrolment=request.enrolment.model_dump_json(), enrolled_at=now, seen_at=now, removed_at=None,
@@ -85,20 +91,25 @@ def enrol(s: Session, request: EnrolmentRequest, *, now: float) -> NodeRow:
 
 
 def find_node(s: Session, node_id: str) -> NodeRow:
-    """A node by its id or its name.
+    """A node by its id or its name: of a name the one that was not removed, or else the last that was.
 
     Raises:
         NodeMissing: there is none.
     """
-    row = s.scalar(select(NodeRow).where((NodeRow.id == node_id) | (NodeRow.name == node_id)))
+    row = s.scalar(
+        select(NodeRow)
+        .where((NodeRow.id == node_id) | (NodeRow.name == node_id))
+        .order_by(NodeRow.removed_at.is_not(None), NodeRow.removed_at.desc())
+        .limit(1)
+    )
     if row is None:
         raise NodeMissing(f"node {node_id}: there is none; `consortium node list` shows all")
     return row
 
 
 def list_nodes(s: Session) -> list[NodeRow]:
-    """All nodes, by name."""
-    return list(s.scalars(select(NodeRow).order_by(NodeRow.name)))
+    """All nodes, by name; removed ones too, in the order in which they came."""
+    return list(s.scalars(select(NodeRow).order_by(NodeRow.name, NodeRow.enrolled_at)))
 
 
 def active_nodes(s: Session) -> list[NodeRow]:

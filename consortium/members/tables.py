@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import String, Text
+from sqlalchemy import Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from consortium.db import Base
 
 
 class NodeRow(Base):
-    """One bank's node.
+    """One bank's node. Of those that were not removed, no two have one name: a bank may come back under its own.
 
     Attributes:
         enrolment: the statement by which it applied, as it was signed.
@@ -17,9 +17,15 @@ class NodeRow(Base):
     """
 
     __tablename__ = "nodes"
+    __table_args__ = (
+        Index(
+            "ix_nodes_name_in_use", "name", unique=True, sqlite_where=text("removed_at IS NULL"),
+            postgresql_where=text("removed_at IS NULL"),
+        ),
+    )  # fmt: skip
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    name: Mapped[str] = mapped_column(String(63), unique=True)
+    name: Mapped[str] = mapped_column(String(63))
     signing_key: Mapped[str] = mapped_column(String(64), unique=True)
     sealing_key: Mapped[str] = mapped_column(Text)
     enrolment: Mapped[str] = mapped_column(Text)

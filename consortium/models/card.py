@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import platform
-from importlib import metadata
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import func, select
@@ -17,7 +16,6 @@ from protocol.ids import DigestHex, Name, UUIDText
 from protocol.plan import Plan, ProtectionLevel
 from protocol.statements import WireModel
 
-_SOFTWARE = ("fraud-consortium", "tenseal", "xgboost-cpu", "numpy", "pandas", "scikit-learn", "cryptography")
 NOT_ENCRYPTED = "TRAINED WITHOUT ENCRYPTION: every contribution was in the clear for the service"
 
 
@@ -34,14 +32,19 @@ class ModelCard(WireModel):
 
     Attributes:
         warning: empty, or what must be read first.
+        in_force: whether it is the one that the banks' nodes score with.
         evaluation: metrics and curves over all banks' validation and test rows, from securely summed histograms.
         volumes: rows and positives over all banks.
         fewest_contributors: the smallest contributor set of any round.
+        software: versions that released it.
     """
 
     training: UUIDText
     name: Name
     digest: DigestHex
+    sha256: DigestHex
+    released_at: float
+    in_force: bool
     warning: str
     plan: Plan
     plan_digest: DigestHex
@@ -58,17 +61,20 @@ class ModelCard(WireModel):
     software: dict[str, str]
 
 
-def card_of(s: Session, row: ModelRow, content: bytes) -> ModelCard:
-    """Assembles the card.
+def card_of(s: Session, row: ModelRow, *, in_force: bool) -> Callable[[bytes], ModelCard]:
+    """Reads the training's record.
 
     Args:
         s: inside a transaction.
         row: the model.
-        content: its canonical bytes: JSON, with `evaluation`, `volumes` and `privacy` where the algorithm has them.
+        in_force: whether it is.
+
+    Returns:
+        What makes the card of the model's bytes, which are fetched once the database is let go. They are JSON, with
+        `evaluation`, `volumes` and `privacy` where the algorithm has them.
     """
     training = s.get_one(Training, row.training)
     plan = training.plan
-    document = json.loads(content)
     members = s.scalars(
         select(TrainingMember)
         .where(TrainingMember.training == training.id, TrainingMember.on_roster)
@@ -76,26 +82,23 @@ def card_of(s: Session, row: ModelRow, content: bytes) -> ModelCard:
     )
     rounds = list(s.scalars(select(Round.contributors).where(Round.training == training.id, Round.applied_at > 0)))
     received = s.scalar(select(func.sum(Round.bytes_in)).where(Round.training == training.id)) or 0
-    return ModelCard(
-        training=training.id, name=row.name, digest=row.digest,
-        warning=NOT_ENCRYPTED if plan.protection.level is ProtectionLevel.NONE else "",
-        plan=plan, plan_digest=training.plan_digest, history=training.history,
-        banks=tuple(
+    facts = {
+        "training": training.id, "name": row.name, "digest": row.digest, "sha256": row.sha256,
+        "released_at": row.released_at, "in_force": in_force,
+        "warning": NOT_ENCRYPTED if plan.protection.level is ProtectionLevel.NONE else "",
+        "plan": plan, "plan_digest": training.plan_digest, "history": training.history,
+        "banks": tuple(
             CardBank(node=member.node, name=member.name, confirmed=member.model_digest == row.digest)
             for member in members
         ),
-        rounds=len(rounds), fewest_contributors=min((len(banks or ()) for banks in rounds), default=0),
-        bytes_received=int(received), started_at=training.started_at, ended_at=training.ended_at,
-        volumes=document.get("volumes", {}), evaluation=document.get("evaluation", {}),
-        privacy=document.get("privacy", {}), software=_software(),
-    )  # fmt: skip
+        "rounds": len(rounds), "fewest_contributors": min((len(banks or ()) for banks in rounds), default=0),
+        "bytes_received": int(received), "started_at": training.started_at, "ended_at": training.ended_at,
+        "software": row.software,
+    }  # fmt: skip
 
+    def with_content(content: bytes) -> ModelCard:
+        document = json.loads(content)
+        told = {name: document.get(name, {}) for name in ("volumes", "evaluation", "privacy")}
+        return ModelCard.model_validate(facts | told)
 
-def _software() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in _SOFTWARE:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # the service's image leaves out what only banks need
-            continue
-    return found
+    return with_content

@@ -6,7 +6,11 @@ from consortium.errors import ConsortiumError
 
 
 class ModelMissing(ConsortiumError):
-    """There is no such model."""
+    """There is no such model, or none of this name is in force."""
+
+
+class ModelAmbiguous(ConsortiumError):
+    """What was given fits several models."""
 
 
 class NothingToRollBack(ConsortiumError):

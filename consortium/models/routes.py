@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy.orm import Session
-
 from consortium.http.call import Call
 from consortium.http.route import Access, Routes
+from consortium.members.service import active_nodes
 from consortium.models import service
 from consortium.models.card import ModelCard, card_of
 from consortium.models.tables import ModelRow
@@ -16,11 +15,18 @@ routes = Routes("models")
 
 
 class ModelView(WireModel):
-    """A released model."""
+    """A released model.
+
+    Attributes:
+        digest: what the banks have signed: the SHA-256 of a model's bytes, or of a risk table's counts.
+        sha256: of the bytes that `…/content` sends.
+        in_force: whether it is the one that the banks' nodes score with.
+    """
 
     training: UUIDText
     name: Name
     digest: DigestHex
+    sha256: DigestHex
     released_at: float
     in_force: bool
 
@@ -33,12 +39,9 @@ class ModelList(WireModel):
 
 def _view(row: ModelRow, *, current: bool) -> ModelView:
     return ModelView(
-        training=row.training, name=row.name, digest=row.digest, released_at=row.released_at, in_force=current
-    )
-
-
-def _shown(s: Session, row: ModelRow) -> ModelView:
-    return _view(row, current=service.in_force(s, row.name) == row.training)
+        training=row.training, name=row.name, digest=row.digest, sha256=row.sha256, released_at=row.released_at,
+        in_force=current,
+    )  # fmt: skip
 
 
 @routes.add("GET", "/v1/models", access=Access.NODE_OR_VIEWER, response=ModelList)
@@ -52,20 +55,22 @@ def list_models(call: Call) -> ModelList:
 def show(call: Call) -> ModelView:
     """Shows a model: by training, by digest, or by name the one in force."""
     with call.runtime.db.reading("models.show") as s:
-        return _shown(s, service.find_model(s, call.path["model"]))
+        row = service.find_model(s, call.path["model"])
+        return _view(row, current=service.in_force(s, row.name) == row.training)
 
 
 @routes.add("GET", "/v1/models/{model}/card", access=Access.NODE_OR_VIEWER, response=ModelCard)
 def card(call: Call) -> ModelCard:
-    """The model's card: what it was made of, how good it is, how it was protected."""
+    """A model's card: by training, by digest, or by name the one in force, or else the newest."""
     with call.runtime.db.reading("models.card") as s:
-        row = service.find_model(s, call.path["model"])
-        return card_of(s, row, call.runtime.blobs.get(row.blob))
+        row, current = service.find_for_card(s, call.path["model"])
+        with_content = card_of(s, row, in_force=current)
+    return with_content(call.runtime.blobs.get(row.blob))
 
 
 @routes.add("GET", "/v1/models/{model}/content", access=Access.NODE_OR_VIEWER, binary_response=True)
 def content(call: Call) -> bytes:
-    """The model's canonical bytes, whose SHA-256 is its digest."""
+    """The model's bytes; their SHA-256 is `sha256` of the model."""
     with call.runtime.db.reading("models.content") as s:
         blob = service.find_model(s, call.path["model"]).blob
     return call.runtime.blobs.get(blob)
@@ -73,13 +78,17 @@ def content(call: Call) -> bytes:
 
 @routes.add("POST", "/v1/models/{model}/promotion", access=Access.OPERATOR, response=ModelView)
 def promote(call: Call) -> ModelView:
-    """Puts a model in force under its name."""
-    with call.runtime.act("models.promote") as (s, _, now):
-        return _shown(s, service.promote(s, call.path["model"], by=call.actor, now=now))
+    """Puts a model, by training or by digest, in force under its name."""
+    with call.runtime.act("models.promote") as (s, effects, now):
+        row = service.promote(s, call.path["model"], by=call.actor, now=now)
+        effects.wake.update(node.id for node in active_nodes(s))
+        return _view(row, current=True)
 
 
 @routes.add("POST", "/v1/models/{model}/rollback", access=Access.OPERATOR, response=ModelView)
 def rollback(call: Call) -> ModelView:
-    """Puts the model in force that was before the present one of this name."""
-    with call.runtime.act("models.rollback") as (s, _, now):
-        return _shown(s, service.rollback(s, call.path["model"], by=call.actor, now=now))
+    """Withdraws the model in force under a name, and puts the one back that was in force before it."""
+    with call.runtime.act("models.rollback") as (s, effects, now):
+        row = service.rollback(s, call.path["model"], by=call.actor, now=now)
+        effects.wake.update(node.id for node in active_nodes(s))
+        return _view(row, current=True)

@@ -1,85 +1,179 @@
-"""Releasing, finding, promoting and rolling back models."""
+"""Releasing, finding, promoting and rolling back models.
+
+A training that completes *releases* its model. A released model is *in force* once it is promoted, under its plan's
+name, until another one is promoted or it is rolled back. A name alone means the model in force.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from consortium.models.errors import ModelMissing, NothingToRollBack
+from consortium.models.errors import ModelAmbiguous, ModelMissing, NothingToRollBack
+from consortium.models.software import versions
 from consortium.models.tables import ModelRow, PromotionRow
 
+_LOG = select(PromotionRow.name, PromotionRow.act, PromotionRow.training).order_by(PromotionRow.id)
+_NEWEST_FIRST = (ModelRow.released_at.desc(), ModelRow.training)
+_SHOWN = 3
 
-def release(s: Session, *, training: str, name: str, digest: str, blob: str, now: float) -> None:
+
+def release(s: Session, *, training: str, name: str, digest: str, blob: str, sha256: str, now: float) -> None:
     """Writes a confirmed model down; again does nothing."""
     if s.get(ModelRow, training) is None:
-        s.add(ModelRow(training=training, name=name, digest=digest, blob=blob, released_at=now))
+        s.add(
+            ModelRow(
+                training=training, name=name, digest=digest, blob=blob, sha256=sha256, released_at=now,
+                software=versions(),
+            )
+        )  # fmt: skip
 
 
 def find_model(s: Session, model: str) -> ModelRow:
-    """A model by its training's id or its digest; by its name the one in force, or else the newest.
+    """A model by its training's id or its digest; by its name the one in force.
 
     Raises:
-        ModelMissing: there is none.
+        ModelMissing: there is none, or none of this name is in force.
     """
-    row = s.scalar(
-        select(ModelRow)
-        .where((ModelRow.training == model) | (ModelRow.digest == model))
-        .order_by(ModelRow.released_at.desc())
-        .limit(1)
-    )
+    row = _exactly(s, model)
     if row is None:
         promoted = in_force(s, model)
         row = s.get(ModelRow, promoted) if promoted else None
     if row is None:
-        row = s.scalar(select(ModelRow).where(ModelRow.name == model).order_by(ModelRow.released_at.desc()).limit(1))
-    if row is None:
-        raise ModelMissing(f"model {model}: there is none; `consortium model list` shows all")
+        raise _missing(s, model)
     return row
+
+
+def find_for_card(s: Session, model: str) -> tuple[ModelRow, bool]:
+    """As `find_model`, but by a name under which nothing is in force the newest: a card is read before a promotion.
+
+    Returns:
+        The model, and whether it is in force.
+
+    Raises:
+        ModelMissing: there is none.
+    """
+    row = _exactly(s, model)
+    if row is None:
+        promoted = in_force(s, model)
+        newest = select(ModelRow).where(ModelRow.name == model).order_by(*_NEWEST_FIRST).limit(1)
+        row = s.get(ModelRow, promoted) if promoted else s.scalar(newest)
+    if row is None:
+        raise _missing(s, model)
+    return row, in_force(s, row.name) == row.training
+
+
+def _exactly(s: Session, model: str) -> ModelRow | None:
+    """The model of a training's id or a digest; the newest where several trainings have made the same."""
+    found = select(ModelRow).where((ModelRow.training == model) | (ModelRow.digest == model))
+    return s.scalar(found.order_by(*_NEWEST_FIRST).limit(1))
+
+
+def _missing(s: Session, model: str) -> ModelMissing:
+    released = _released(s, model)
+    if not released:
+        return ModelMissing(f"model {model}: there is none; `consortium model list` shows all")
+    return ModelMissing(
+        f"model {model}: none is in force; released: {released}; `consortium model promote DIGEST` puts one in force, "
+        f"`consortium model get {model} --digest DIGEST` fetches one that is not"
+    )
+
+
+def _released(s: Session, name: str) -> str:
+    """The newest digests of a name, for a person; empty if there is none."""
+    found = list(s.scalars(select(ModelRow.digest).where(ModelRow.name == name).order_by(*_NEWEST_FIRST)))
+    return ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
 
 
 def in_force(s: Session, name: str) -> str | None:
     """The training whose model is in force under a name."""
-    return s.scalar(
-        select(PromotionRow.training).where(PromotionRow.name == name).order_by(PromotionRow.id.desc()).limit(1)
-    )
+    stack = _replayed(s.execute(_LOG.where(PromotionRow.name == name))).get(name)
+    return stack[-1] if stack else None
+
+
+def digests_in_force(s: Session) -> dict[str, str]:
+    """Name → digest of the model in force, for every name that has one."""
+    log = select(PromotionRow.name, PromotionRow.act, ModelRow.digest)
+    log = log.join(ModelRow, ModelRow.training == PromotionRow.training).order_by(PromotionRow.id)
+    return {name: stack[-1] for name, stack in _replayed(s.execute(log)).items()}
+
+
+def _replayed(log: Iterable[tuple[str, str, str]]) -> dict[str, list[str]]:
+    """Each name's models, the one in force last: a promotion puts one on top, a rollback takes the top one off.
+
+    What was rolled back is gone from the stack, so that a later rollback never puts a withdrawn model back.
+    """
+    stacks: dict[str, list[str]] = {}
+    for name, act, model in log:
+        stack = stacks.setdefault(name, [])
+        if act == "promote":
+            stack.append(model)
+        else:
+            stack.pop()
+    return stacks
 
 
 def list_models(s: Session) -> list[tuple[ModelRow, bool]]:
     """All models, newest first, each with whether it is in force."""
-    rows = list(s.scalars(select(ModelRow).order_by(ModelRow.released_at.desc())))
-    current = {name: in_force(s, name) for name in {row.name for row in rows}}
-    return [(row, current[row.name] == row.training) for row in rows]
+    current = {name: stack[-1] for name, stack in _replayed(s.execute(_LOG)).items()}
+    rows = s.scalars(select(ModelRow).order_by(*_NEWEST_FIRST))
+    return [(row, current.get(row.name) == row.training) for row in rows]
 
 
 def promote(s: Session, model: str, *, by: str, now: float) -> ModelRow:
     """Puts a model in force under its name; again does nothing.
 
+    Args:
+        s: inside a transaction.
+        model: its training's id or its digest. A name does not say which of its models is meant.
+        by: who, for the record.
+        now: seconds since the epoch.
+
     Raises:
         ModelMissing: there is none.
+        ModelAmbiguous: plans of several names have made the same model.
     """
-    row = find_model(s, model)
+    names = list(s.scalars(select(ModelRow.name).where(ModelRow.digest == model).distinct().order_by(ModelRow.name)))
+    if len(names) > 1:
+        raise ModelAmbiguous(
+            f"model {model}: expected a model of one name, got one released as {' and as '.join(names)}; "
+            "name its training instead of its digest"
+        )
+    row = _exactly(s, model)
+    if row is None:
+        if released := _released(s, model):
+            raise ModelMissing(
+                f"model {model}: expected the digest or the training of one, got a name; it has {released}"
+            )
+        raise _missing(s, model)
+    _lock(s, row.name)
     if in_force(s, row.name) != row.training:
         s.add(PromotionRow(name=row.name, training=row.training, act="promote", at=now, by=by))
     return row
 
 
 def rollback(s: Session, name: str, *, by: str, now: float) -> ModelRow:
-    """Puts the model in force that was before the present one.
+    """Withdraws the model in force and puts the one back that was in force when it was promoted.
 
     Raises:
         ModelMissing: no model of this name is in force.
         NothingToRollBack: none was in force before.
     """
-    current = in_force(s, name)
-    if current is None:
+    _lock(s, name)
+    stack = _replayed(s.execute(_LOG.where(PromotionRow.name == name))).get(name)
+    if not stack:
         raise ModelMissing(f"model {name}: none is in force; `consortium model promote` puts one in force")
-    before = s.scalar(
-        select(PromotionRow.training)
-        .where(PromotionRow.name == name, PromotionRow.training != current, PromotionRow.act == "promote")
-        .order_by(PromotionRow.id.desc())
-        .limit(1)
-    )
-    if before is None:
-        raise NothingToRollBack(f"model {name}: only one model has ever been in force")
-    s.add(PromotionRow(name=name, training=before, act="rollback", at=now, by=by))
-    return s.get_one(ModelRow, before)
+    if len(stack) == 1:
+        raise NothingToRollBack(
+            f"model {name}: no model was in force before the present one; `consortium model promote` puts another in "
+            "force"
+        )
+    s.add(PromotionRow(name=name, training=stack[-2], act="rollback", at=now, by=by))
+    return s.get_one(ModelRow, stack[-2])
+
+
+def _lock(s: Session, name: str) -> None:
+    """Two acts upon a name come one after the other: each must see what the other has left in force."""
+    s.execute(select(ModelRow.training).where(ModelRow.name == name).order_by(ModelRow.training).with_for_update())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy import JSON, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from consortium.db import Base
@@ -14,8 +14,10 @@ class ModelRow(Base):
     Attributes:
         training: the training that made it; its id is the model's.
         name: the plan's name.
-        digest: SHA-256 of the model's canonical bytes, hex.
+        digest: what the banks have signed, hex: of the model's bytes, or of a table's counts.
         blob: key of the bytes.
+        sha256: of the bytes, hex.
+        software: versions that released it.
     """
 
     __tablename__ = "models"
@@ -25,11 +27,17 @@ class ModelRow(Base):
     name: Mapped[str] = mapped_column(String(63))
     digest: Mapped[str] = mapped_column(String(64))
     blob: Mapped[str] = mapped_column(String(200))
+    sha256: Mapped[str] = mapped_column(String(64))
     released_at: Mapped[float]
+    software: Mapped[dict[str, str]] = mapped_column(JSON)
 
 
 class PromotionRow(Base):
-    """A model was put in force; the latest of a name holds."""
+    """One act in the log of a name: ``promote`` puts a model in force, ``rollback`` withdraws the one that is.
+
+    Attributes:
+        training: the model that is in force after the act.
+    """
 
     __tablename__ = "promotions"
     __table_args__ = (Index("ix_promotions_name", "name", "id"),)

@@ -171,6 +171,6 @@ def _settle_evaluation(scene: Scene) -> None:
         scene.move(TrainingEvent.MODEL_CONFIRMED)
         release(
             s, training=training.id, name=training.plan_name, digest=training.model_digest or "",
-            blob=training.model_blob or "", now=now,
+            blob=training.model_blob or "", sha256=training.model_sha256 or "", now=now,
         )  # fmt: skip
         scene.record("released", detail=f"model {training.model_digest}")

@@ -46,6 +46,7 @@ class Training(Base):
     pause: Mapped[str | None] = mapped_column(String(20))
     model_digest: Mapped[str | None] = mapped_column(String(64))
     model_blob: Mapped[str | None] = mapped_column(String(200))
+    model_sha256: Mapped[str | None] = mapped_column(String(64))
     progress: Mapped[dict[str, float]] = mapped_column(JSON, default=dict)
     created_at: Mapped[float]
     created_by: Mapped[str] = mapped_column(String(100), default="")

@@ -49,9 +49,14 @@ def upgrade() -> None:
         sa.Column("seen_at", sa.Double(), nullable=True),
         sa.Column("removed_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("name"),
         sa.UniqueConstraint("signing_key"),
     )
+    with op.batch_alter_table("nodes", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_nodes_name_in_use", ["name"], unique=True, sqlite_where=sa.text("removed_at IS NULL"),
+            postgresql_where=sa.text("removed_at IS NULL"),
+        )  # fmt: skip
+
     op.create_table(
         "plans",
         sa.Column("name", sa.String(length=63), nullable=False),
@@ -79,6 +84,7 @@ def upgrade() -> None:
         sa.Column("pause", sa.String(length=20), nullable=True),
         sa.Column("model_digest", sa.String(length=64), nullable=True),
         sa.Column("model_blob", sa.String(length=200), nullable=True),
+        sa.Column("model_sha256", sa.String(length=64), nullable=True),
         sa.Column("progress", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("created_by", sa.String(length=100), nullable=False),
@@ -120,7 +126,9 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=63), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("blob", sa.String(length=200), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("released_at", sa.Double(), nullable=False),
+        sa.Column("software", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["training"], ["trainings.id"]),
         sa.PrimaryKeyConstraint("training"),
     )
@@ -309,6 +317,9 @@ def downgrade() -> None:
 
     op.drop_table("trainings")
     op.drop_table("plans")
+    with op.batch_alter_table("nodes", schema=None) as batch_op:
+        batch_op.drop_index("ix_nodes_name_in_use")
+
     op.drop_table("nodes")
     op.drop_table("enrolment_tokens")
     op.drop_table("access_tokens")
