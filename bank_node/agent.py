@@ -15,10 +15,19 @@ from typing import Protocol
 import structlog
 
 from bank_node.client import ServiceClient
-from bank_node.errors import NodeError, PolicyRefused, Refused, ServiceRefused, StaleWork, Stopped
+from bank_node.errors import (
+    DataUnfit,
+    DealRefused,
+    NodeError,
+    PolicyRefused,
+    Refused,
+    ServiceRefused,
+    StaleWork,
+    Stopped,
+)
 from bank_node.status import StatusBoard
 from learning.errors import LearningError
-from protocol.messages import Accepted, Refusal, Work, WorkItem
+from protocol.messages import Accepted, Complaint, Work, WorkItem
 from protocol.problems import ProblemType
 
 log = structlog.get_logger("bank_node.agent")
@@ -43,6 +52,9 @@ class Worker(Protocol):
 
     def halt(self, training: str, reason: str) -> None:
         """Remembers durably that this bank goes no further in this training than to its end."""
+
+    def expire(self) -> None:
+        """Destroys the keys of trainings that the service has not spoken of for too long."""
 
 
 class SetAside:
@@ -124,6 +136,7 @@ class Agent:
         work: Work | None = None
         try:
             while not self._stop.is_set():
+                self._worker.expire()
                 if work is None or not work.items:
                     work = self._client.work(0.0 if once else self._long_poll_s)
                     self._board.status.last_contact_at_s = self._clock()
@@ -163,10 +176,15 @@ class Agent:
             self._aside.failed(item, harmless=True)
         except ServiceRefused as error:
             self._refused_by_service(item, error)
+        except DealRefused as error:
+            self._failed(item, error, "work:refused")
+            # Another bank's doing, before anything was summed: the ceremony may begin again without that bank.
+            self._complain(item, str(error), halt=False, about=error.dealer)
         except Refused as error:
             self._failed(item, error, "work:refused")
-            # A policy's daily limit passes; everything else is a broken promise, and the bank goes no further.
-            self._complain(item, str(error), halt=not isinstance(error, PolicyRefused))
+            # A policy's daily limit passes, and the bank can put its own rows right; everything else is a broken
+            # promise, and the bank goes no further.
+            self._complain(item, str(error), halt=not isinstance(error, PolicyRefused | DataUnfit))
         except LearningError as error:  # its sentences show no values either
             self._failed(item, error, "work:failed")
             self._complain(item, str(error), halt=False)
@@ -196,7 +214,7 @@ class Agent:
         why = type(error).__name__ if foreign else f"{type(error).__name__}: {error}"
         log.error(event, training=item.training, do=item.do, why=why, frames=_frames(error) if foreign else None)
 
-    def _complain(self, item: WorkItem, reason: str, *, halt: bool) -> None:
+    def _complain(self, item: WorkItem, reason: str, *, halt: bool, about: str | None = None) -> None:
         """Tells the operator once, and the status page, why this bank does not go on."""
         self._board.training(item.training).complaint = reason
         self._note(at_once=True)
@@ -205,8 +223,9 @@ class Agent:
         if (item.training, reason) in self._complained:
             return
         self._complained.add((item.training, reason))
+        complaint = Complaint(reason=reason[:500], about=about)
         try:
-            self._client.put_json(f"trainings/{item.training}/complaint", Refusal(reason=reason[:500]))
+            self._client.put_json(f"trainings/{item.training}/complaint", complaint)
         except ServiceRefused as error:
             log.warning("complaint:refused", training=item.training, why=str(error))
 

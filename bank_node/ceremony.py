@@ -5,20 +5,21 @@ repetition sends the same bytes.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from bank_node.errors import KeysLost, RosterChanged, StaleWork
+from bank_node.errors import DealRefused, KeysLost, RosterChanged, StaleWork
 from bank_node.node import Node
-from bank_node.protection import CeremonyKeys
+from bank_node.protection import CeremonyKeys, DealUnusable
 from bank_node.roster_check import check_roster
 from bank_node.training_store import AttemptStore, StoredDeal, TrainingStore
 from protocol.errors import SealedMessageMalformed, StatementInvalid
 from protocol.ids import NodeId, TrainingId, sha256_hex
 from protocol.messages import DealWork, ReceiveWork
 from protocol.plan import Plan
-from protocol.roster import Roster
+from protocol.roster import Member, Roster
 from protocol.sealed_message import join_sealed, split_sealed
-from protocol.signing import key_from_text, key_text, sign_statement, verify_statement
+from protocol.signing import key_from_text, sign_statement, verify_statement
 from protocol.statements import Acceptance, Deal, Receipt, SignedStatement, deals_digest
 
 #: Kind of algorithm whose banks share a key that hashes entities; the roster's first member makes it.
@@ -77,7 +78,8 @@ class Ceremony:
 
         Raises:
             RosterChanged: the roster is not what it should be, or not the one pinned, or comes after rounds were
-                answered.
+                answered, or a bank on it is not who it was.
+            UnlistedBank: the policy's table of banks has not one of them.
             StaleWork: an attempt that is over.
         """
         plan, acceptance = self._accepted()
@@ -100,7 +102,10 @@ class Ceremony:
             own_acceptance=acceptance,
             policy=self._node.policy.roster,
         )
+        self._node.banks.check(roster, self._node.identity)
         # pin
+        self._node.banks.remember(roster, self._node.identity, now_s=self._node.clock())
+        self._node.board.status.unlisted_banks = self._node.banks.unlisted()
         if attempt.roster() is None:
             attempt.pin_roster(roster)
             if latest is not None:
@@ -111,7 +116,8 @@ class Ceremony:
         """Opens, checks and keeps what was sealed to this bank; returns the receipt.
 
         Raises:
-            RosterChanged: a deal does not verify, or is for another roster, or is missing.
+            RosterChanged: a deal does not verify, or is for another roster, or is missing, or its bytes are others.
+            DealRefused: a dealer's deal cannot be used.
             StaleWork: an attempt that is over.
             KeysLost: this bank has no keys for the attempt.
         """
@@ -128,22 +134,24 @@ class Ceremony:
         deals = self._check_deals(where, work, roster)
         keys = self._keys(plan, roster)
         entity_key: bytes | None = None
-        for dealer, deal in deals.items():
-            if self._node.identity.node not in deal.sealed:
-                continue
-            message = fetch(dealer)
-            if sha256_hex(message) != deal.sealed[self._node.identity.node]:
-                raise RosterChanged(where, expected="the sealed message that its dealer signed", got="other bytes")
-            try:
-                pieces, sealed_entity = split_sealed(message)
-            except SealedMessageMalformed as error:
-                raise RosterChanged(where, expected=error.expected, got=error.got) from error
-            keys.receive(NodeId(dealer), base64.b64decode(deal.commitments), pieces)
-            if sealed_entity and dealer == roster.members[0].node:
-                entity_key = keys.open_entity_key(NodeId(dealer), sealed_entity)
-        if needs_entity_key(plan) and entity_key is None:
-            raise RosterChanged(where, expected="the entity key from the roster's first member", got="none")
+        for member in roster.members:
+            first = member == roster.members[0] and needs_entity_key(plan)
+            with _blaming(member, f"{where}, attempt {roster.attempt}"):
+                opened = self._open_deal(where, deals[member.node], keys, fetch, with_entity_key=first)
+            entity_key = opened or entity_key
         return self._keep_receipt(attempt, roster, keys, entity_key, deals_digest(work.deals))
+
+    def _open_deal(
+        self, where: str, deal: Deal, keys: CeremonyKeys, fetch: FetchSealed, *, with_entity_key: bool
+    ) -> bytes | None:
+        """Takes in one dealer's pieces; returns the entity key, if this dealer owes it."""
+        dealer, sealed = NodeId(deal.node), deal.sealed.get(self._node.identity.node)
+        message = join_sealed(b"", b"") if sealed is None else fetch(dealer)
+        if sealed is not None and sha256_hex(message) != sealed:
+            raise RosterChanged(where, expected="the sealed message that its dealer signed", got="other bytes")
+        pieces, sealed_entity = split_sealed(message)
+        keys.receive(dealer, _commitments(deal), pieces)
+        return keys.open_entity_key(dealer, sealed_entity) if with_entity_key else None
 
     def _accepted(self) -> tuple[Plan, SignedStatement]:
         plan, acceptance = self._store.plan(), self._store.acceptance()
@@ -237,6 +245,19 @@ class Ceremony:
         return receipt
 
 
-def own_signing_key(node: Node) -> str:
-    """The node's public signing key, as it stands on a roster."""
-    return key_text(node.identity.signing_key.public_key())
+def _commitments(deal: Deal) -> bytes:
+    try:
+        return base64.b64decode(deal.commitments, validate=True)
+    except ValueError as error:
+        raise DealUnusable(expected="commitments in base64", got="other characters") from error
+
+
+@contextmanager
+def _blaming(dealer: Member, where: str) -> Iterator[None]:
+    """What is wrong with a deal is its dealer's doing, and is said to be."""
+    try:
+        yield
+    except (DealUnusable, SealedMessageMalformed) as error:
+        raise DealRefused(
+            where, dealer=dealer.node, name=dealer.name, expected=error.expected, got=error.got
+        ) from error

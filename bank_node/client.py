@@ -20,7 +20,7 @@ import tenacity
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel, ValidationError
 
-from bank_node.errors import ServiceRefused, ServiceUnreachable, Stopped
+from bank_node.errors import AnswerUnfit, ServiceRefused, ServiceUnreachable, Stopped
 from protocol.messages import STATEMENT_HEADER, Accepted, AppliedRound, EnrolmentReply, EnrolmentRequest, Work
 from protocol.problems import MEDIA_TYPE, PROBLEMS, Problem, ProblemType
 from protocol.request_auth import sign_request
@@ -76,12 +76,36 @@ class _Retryable(Exception):  # never leaves this module
 
 @dataclass(frozen=True)
 class Request:
-    """One request to the service; `target` is the path with its query, as it is signed and sent."""
+    """One request to the service.
+
+    Attributes:
+        method: GET, PUT or POST.
+        target: the path with its query, as it is signed and sent.
+        body: what is sent.
+        headers: beside those that every request has.
+        most_bytes: the longest answer that is read; None for the client's own limit.
+    """
 
     method: str
     target: str
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    most_bytes: int | None = None
+
+    @property
+    def what(self) -> str:
+        """For messages."""
+        return f"{self.method} {self.target.partition('?')[0]}"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer that was read to its end."""
+
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    content: bytes
 
 
 class ServiceClient:
@@ -93,6 +117,7 @@ class ServiceClient:
         key: the node's signing key.
         stop: set when the node must stop; every wait ends then.
         give_up_after_s: seconds of failures after which a request fails; None never gives up.
+        max_reply_bytes: the longest answer that is read.
         clock: seconds since the epoch.
     """
 
@@ -104,6 +129,7 @@ class ServiceClient:
         key: Ed25519PrivateKey,
         stop: threading.Event | None = None,
         give_up_after_s: float | None = None,
+        max_reply_bytes: int = 64 << 20,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._http = http
@@ -111,6 +137,7 @@ class ServiceClient:
         self._key = key
         self._stop = stop or threading.Event()
         self._give_up_after_s = give_up_after_s
+        self._max_reply_bytes = max_reply_bytes
         self._clock = clock
         self.traffic = Traffic()
         self._in_long_poll = False
@@ -157,11 +184,15 @@ class ServiceClient:
         target = f"{API_PREFIX}/trainings/{training}/rounds/{round_index}/applied"
         return _parse(AppliedRound, self._send(Request("GET", target)))
 
-    def get_bytes(self, path: str) -> bytes:
-        """A binary body."""
-        return self._send(Request("GET", _target(path, None))).content
+    def get_bytes(self, path: str, *, most_bytes: int | None = None) -> bytes:
+        """A binary body.
 
-    def _send(self, request: Request, *, repeat: bool = True) -> httpx.Response:
+        Raises:
+            AnswerUnfit: it is longer than `most_bytes`, where that is known.
+        """
+        return self._send(Request("GET", _target(path, None), most_bytes=most_bytes)).content
+
+    def _send(self, request: Request, *, repeat: bool = True) -> Answer:
         started = time.monotonic()
 
         def give_up(state: tenacity.RetryCallState) -> bool:
@@ -182,7 +213,7 @@ class ServiceClient:
         except _Retryable as error:
             raise ServiceUnreachable(str(self._http.base_url), str(error)) from error
 
-    def _send_once(self, request: Request) -> httpx.Response:
+    def _send_once(self, request: Request) -> Answer:
         if self._stop.is_set() and request.method == "GET":
             raise Stopped  # what is read can be read after the restart; what was promised is still sent
         headers = dict(request.headers)
@@ -200,17 +231,38 @@ class ServiceClient:
         self.traffic.bytes_up += len(request.body)
         self._in_long_poll = "wait=" in request.target
         try:
-            response = self._http.request(
+            with self._http.stream(
                 request.method, request.target, content=request.body, headers=headers,
                 extensions={"trace": self.traffic.trace},
-            )  # fmt: skip
+            ) as response:  # fmt: skip
+                answer = self._read(request, response)
         except httpx.TransportError as error:
             raise _Retryable(type(error).__name__) from error
         finally:
             self._in_long_poll = False
-        self.traffic.bytes_down += len(response.content)
-        _raise_for_problem(request, response)
-        return response
+        self.traffic.bytes_down += len(answer.content)
+        _raise_for_problem(request, answer)
+        return answer
+
+    def _read(self, request: Request, response: httpx.Response) -> Answer:
+        """Reads an answer as it came, for as long as it may be: one that is packed could unpack to any size."""
+        packed = response.headers.get("Content-Encoding", "identity")
+        if packed != "identity":
+            raise AnswerUnfit(
+                request.what, expected="an answer without Content-Encoding", got=packed,
+                advice="switch compression off in the proxy before the service, or ask the operator to",
+            )  # fmt: skip
+        limit = self._max_reply_bytes
+        if request.most_bytes is not None and response.is_success:
+            limit = request.most_bytes  # a problem document may be longer than what was asked for
+        content = bytearray()
+        for part in response.iter_raw():
+            content += part
+            if len(content) > limit:
+                raise AnswerUnfit(
+                    request.what, expected=f"at most {limit} bytes", got="more", advice="ask the operator what they are"
+                )
+        return Answer(response.status_code, response.reason_phrase, response.headers, bytes(content))
 
     def _pause(self, seconds: float) -> None:
         if self._stop.wait(seconds):
@@ -242,41 +294,39 @@ def _backoff(state: tenacity.RetryCallState) -> float:
     return max(asked, _exponential(state))
 
 
-def _raise_for_problem(request: Request, response: httpx.Response) -> None:
-    if response.is_success:
+def _raise_for_problem(request: Request, answer: Answer) -> None:
+    if answer.status in range(200, 300):
         return
-    problem = _problem_of(response)
+    problem = _problem_of(answer)
     kind = problem.kind
     # A status that is not the protocol's own (a proxy's 502, say) is judged by its class.
     retryable = (
-        PROBLEMS[kind].retryable if kind is not None else response.status_code in {408, 425, 429} | set(range(500, 600))
+        PROBLEMS[kind].retryable if kind is not None else answer.status in {408, 425, 429} | set(range(500, 600))
     )
     if retryable:
-        raise _Retryable(f"{problem.status} {problem.title}: {problem.detail}", _retry_after_s(response))
-    raise ServiceRefused(f"{request.method} {request.target.partition('?')[0]}", problem)
+        raise _Retryable(f"{problem.status} {problem.title}: {problem.detail}", _retry_after_s(answer))
+    raise ServiceRefused(request.what, problem)
 
 
-def _problem_of(response: httpx.Response) -> Problem:
-    if response.headers.get("Content-Type", "").startswith(MEDIA_TYPE):
+def _problem_of(answer: Answer) -> Problem:
+    if answer.headers.get("Content-Type", "").startswith(MEDIA_TYPE):
         try:
-            return Problem.model_validate_json(response.content)
+            return Problem.model_validate_json(answer.content)
         except ValidationError:
             pass  # fall through: the status is all that can be relied on
-    return Problem(
-        type="about:blank", title=response.reason_phrase, status=response.status_code, detail="no problem document"
-    )
+    return Problem(type="about:blank", title=answer.reason, status=answer.status, detail="no problem document")
 
 
-def _retry_after_s(response: httpx.Response) -> float | None:
+def _retry_after_s(answer: Answer) -> float | None:
     try:
-        return min(float(response.headers["Retry-After"]), 600.0)
+        return min(float(answer.headers["Retry-After"]), 600.0)
     except (KeyError, ValueError):
         return None
 
 
-def _parse(model: type[ModelT], response: httpx.Response) -> ModelT:
+def _parse(model: type[ModelT], answer: Answer) -> ModelT:
     try:
-        return model.model_validate_json(response.content)
+        return model.model_validate_json(answer.content)
     except ValidationError as error:
         problem = Problem.of(ProblemType.PROTOCOL_VERSION, f"not a {model.__name__}: {_fields(error)}")
         raise ServiceRefused("the service's answer", problem) from error
@@ -299,4 +349,7 @@ def make_http(
         if certificate is not None:
             verify.load_cert_chain(str(certificate))
     limits = httpx.Limits(max_connections=4, max_keepalive_connections=4, keepalive_expiry=120.0)
-    return httpx.Client(base_url=url.rstrip("/"), timeout=timeout, limits=limits, verify=verify, follow_redirects=False)
+    return httpx.Client(
+        base_url=url.rstrip("/"), timeout=timeout, limits=limits, verify=verify, follow_redirects=False,
+        headers={"Accept-Encoding": "identity"},
+    )  # fmt: skip

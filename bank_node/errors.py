@@ -34,13 +34,27 @@ class PolicyRefused(Refused):
         rule: name of the policy's setting that refuses.
     """
 
-    def __init__(self, rule: str, where: str, *, expected: str, got: str) -> None:
-        super().__init__(where, expected=expected, got=got, advice=f"the bank's policy setting {rule!r} decides")
+    def __init__(self, rule: str, where: str, *, expected: str, got: str, advice: str = "") -> None:
+        decides = f"the bank's policy setting {rule!r} decides"
+        super().__init__(where, expected=expected, got=got, advice=f"{decides}; {advice}" if advice else decides)
         self.rule = rule
 
 
 class BudgetExhausted(PolicyRefused):
     """The plan's privacy cost does not fit into what the bank has left."""
+
+
+class UnlistedBank(PolicyRefused):
+    """A roster names a bank that is not in the policy's table of banks, or has another key there.
+
+    Attributes:
+        bank: the name that the roster gives it.
+    """
+
+    def __init__(self, where: str, *, bank: str, expected: str, got: str) -> None:
+        advice = f"ask {bank} itself, by telephone or letter, for its fingerprint before you change the table"
+        super().__init__("banks", where, expected=expected, got=got, advice=advice)
+        self.bank = bank
 
 
 class DataUnfit(Refused):
@@ -50,14 +64,64 @@ class DataUnfit(Refused):
         column: the column at fault, or None if it is the table.
     """
 
-    def __init__(self, where: str, *, column: str | None, expected: str, got: str) -> None:
+    def __init__(
+        self, where: str, *, column: str | None, expected: str, got: str,
+        advice: str = "see the dataset's settings in node.toml",
+    ) -> None:  # fmt: skip
         at = where if column is None else f"{where}, column {column!r}"
-        super().__init__(at, expected=expected, got=got, advice="see the dataset's settings in node.toml")
+        super().__init__(at, expected=expected, got=got, advice=advice)
         self.column = column
+
+
+class DataChanged(DataUnfit):
+    """The rows are not those with which the bank has accepted the training."""
+
+    def __init__(self, where: str, *, expected: str, got: str) -> None:
+        advice = (
+            "put the file of that time back, and this bank goes on; otherwise it takes no further part in this "
+            "training, and the next one takes the new rows"
+        )
+        super().__init__(where, column=None, expected=expected, got=got, advice=advice)
+
+
+class PlanInvalid(Refused):
+    """A plan that says nothing which a node could do.
+
+    Attributes:
+        field: the field at fault.
+    """
+
+    def __init__(self, where: str, *, field: str, expected: str, got: str) -> None:
+        advice = "the operator must correct the plan"
+        super().__init__(f"{where}, field {field!r}", expected=expected, got=got, advice=advice)
+        self.field = field
+
+
+class ModelUnfit(Refused):
+    """No model on this node is the one that was asked for, or it does not score."""
+
+
+class OutputUnusable(NodeError):
+    """Where the output was to go it can not be written; known before the work begins."""
 
 
 class RosterChanged(Refused):
     """The roster is not the one that was pinned, or not what the plan and the acceptances make it."""
+
+
+class DealRefused(Refused):
+    """What a dealer has sealed to this bank does not open, or does not match what the dealer has committed to.
+
+    The dealer's doing, or its machine's: this bank gives no receipt, and is ready for the ceremony without that dealer.
+
+    Attributes:
+        dealer: the node that dealt.
+    """
+
+    def __init__(self, where: str, *, dealer: str, name: str, expected: str, got: str) -> None:
+        advice = "the ceremony can begin again without this dealer"
+        super().__init__(f"{where}, deal of {name} ({dealer})", expected=expected, got=got, advice=advice)
+        self.dealer = dealer
 
 
 class LogForked(Refused):
@@ -97,6 +161,20 @@ class ServiceRefused(NodeError):
     def __init__(self, what: str, problem: Problem) -> None:
         super().__init__(f"{what}: the service refuses: {problem.title} ({problem.status}): {problem.detail}")
         self.problem = problem
+
+
+class AnswerUnfit(NodeError):
+    """An answer that is too large, or packed: it was not read to its end.
+
+    Attributes:
+        expected: what the node reads.
+        got: what the answer is.
+    """
+
+    def __init__(self, what: str, *, expected: str, got: str, advice: str) -> None:
+        super().__init__(f"{what}: expected {expected}, got {got}; {advice}")
+        self.expected = expected
+        self.got = got
 
 
 class ServiceUnreachable(NodeError):

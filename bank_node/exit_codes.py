@@ -7,11 +7,14 @@ from types import MappingProxyType
 
 from bank_node.errors import (
     AlreadyRunning,
+    AnswerUnfit,
     DataUnfit,
     HomeUnusable,
     KeystoreLocked,
     LogForked,
+    ModelUnfit,
     NodeError,
+    OutputUnusable,
     Refused,
     ServiceRefused,
     ServiceUnreachable,
@@ -35,6 +38,7 @@ class ExitCode(IntEnum):
     DATA = 9
     FORKED = 10
     ALREADY_RUNNING = 11
+    MODEL = 12
     INTERRUPTED = 130
 
 
@@ -47,11 +51,12 @@ HELP: MappingProxyType[ExitCode, str] = MappingProxyType(
         ExitCode.HOME: "The home folder is missing, not enrolled, or damaged.",
         ExitCode.KEYSTORE: "The keystore does not open: wrong passphrase or key file.",
         ExitCode.UNREACHABLE: "The service does not answer.",
-        ExitCode.SERVICE_REFUSED: "The service refuses the request; the message carries its reason.",
+        ExitCode.SERVICE_REFUSED: "The service refuses the request, or answers unusably; the message says why.",
         ExitCode.REFUSED: "The bank's own policy, or a check of the protocol, refuses.",
         ExitCode.DATA: "The bank's data do not fit; the message names the column.",
         ExitCode.FORKED: "The service told this bank another past than the one it has seen: a training was halted.",
         ExitCode.ALREADY_RUNNING: "Another agent works in this home folder.",
+        ExitCode.MODEL: "There is no such model on this node, or it does not score.",
         ExitCode.INTERRUPTED: "Interrupted from the keyboard.",
     }
 )
@@ -60,11 +65,14 @@ _BY_ERROR: tuple[tuple[type[NodeError], ExitCode], ...] = (
     # The first class that fits decides: special before general.
     (SettingsInvalid, ExitCode.SETTINGS),
     (TokenMalformed, ExitCode.USAGE),
+    (OutputUnusable, ExitCode.USAGE),
+    (ModelUnfit, ExitCode.MODEL),
     (AlreadyRunning, ExitCode.ALREADY_RUNNING),
     (HomeUnusable, ExitCode.HOME),
     (KeystoreLocked, ExitCode.KEYSTORE),
     (ServiceUnreachable, ExitCode.UNREACHABLE),
     (ServiceRefused, ExitCode.SERVICE_REFUSED),
+    (AnswerUnfit, ExitCode.SERVICE_REFUSED),
     (DataUnfit, ExitCode.DATA),
     (LogForked, ExitCode.FORKED),
     (Refused, ExitCode.REFUSED),

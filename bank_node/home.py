@@ -8,6 +8,7 @@ keystore.key      the key file, unless a passphrase is used or the file lies els
 status.json       what the agent did last, for `bank-node status`
 usage.json        rounds answered today
 ledger.json       privacy spent
+banks.json        the banks that this one has met, with their keys (`known_banks`)
 trainings/<id>/   one folder a training (`training_store`)
 models/<digest>/  released models and entity tables (`registry`)
 """
@@ -20,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from bank_node.durable import sweep_temporaries
 from bank_node.errors import AlreadyRunning, HomeUnusable
 
 ENROL_FIRST = "run `bank-node enrol` first, or name another folder with --home or BANK_NODE_HOME"
@@ -43,6 +45,7 @@ class Home:
         self.status = folder / "status.json"
         self.usage = folder / "usage.json"
         self.ledger = folder / "ledger.json"
+        self.banks = folder / "banks.json"
         self.trainings = folder / "trainings"
         self.models = folder / "models"
         self.lock = folder / "agent.lock"
@@ -91,6 +94,12 @@ class AgentLock:
                 self._home.folder, "another agent works in this folder", "stop it first, or use another --home"
             ) from error
         return self
+
+    def sweep(self) -> None:
+        """Removes what a crash left half-written. Without the lock, what another process is just writing would go."""
+        if self._descriptor is None:
+            raise HomeUnusable(self._home.folder, "not locked", "take the lock first")
+        sweep_temporaries(self._home.folder)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from bank_node.errors import LogForked, StaleWork
 from learning.query import Algorithm, Query, from_fixed_point
-from protocol.aggregate import decode_aggregate
+from protocol.aggregate import decode_aggregate, value_bytes
 from protocol.errors import AggregateMalformed
 from protocol.history import contributors_digest, first_history, next_history
 from protocol.ids import NodeId, TrainingId
@@ -54,6 +54,11 @@ class Learner(Generic[DataT]):
     def state(self) -> Any:
         """The algorithm's state."""
         return self._state
+
+    @property
+    def aggregate_bytes(self) -> int:
+        """How long the next round's aggregate is; 0 once there is no round left."""
+        return 0 if self.query is None else self.query.length * value_bytes(self.query)
 
     def where(self, round_index: int) -> str:
         """For messages."""

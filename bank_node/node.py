@@ -11,6 +11,7 @@ from bank_node.client import ServiceClient
 from bank_node.durable import Disk
 from bank_node.home import Home
 from bank_node.identity import NodeIdentity
+from bank_node.known_banks import KnownBanks
 from bank_node.ledger import BankLedger
 from bank_node.policy_file import Policy
 from bank_node.registry import Registry
@@ -36,8 +37,10 @@ class Node:
         registry: released models and tables.
         usage: rounds contributed to today.
         ledger: privacy spent.
+        banks: who is who.
         board: status for people.
         threads: for encryption.
+        keep_silent_days: how long a training's keys outlast the last word of it.
         clock: seconds since the epoch.
     """
 
@@ -51,6 +54,8 @@ class Node:
     registry: Registry
     usage: DailyUsage
     ledger: BankLedger
+    banks: KnownBanks
     board: StatusBoard
     threads: int
+    keep_silent_days: float
     clock: Callable[[], float]

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 
 from bank_node.bank_data import BankData
 from bank_node.client import ServiceClient, make_http
-from bank_node.durable import Disk, sweep_temporaries
+from bank_node.durable import Disk
 from bank_node.home import Home
 from bank_node.identity import read_identity
+from bank_node.known_banks import KnownBanks
 from bank_node.ledger import BankLedger
 from bank_node.node import Node
 from bank_node.policy_file import load_policy
@@ -46,15 +47,16 @@ def open_node(
     vault = Vault.open(home, settings)
     identity = read_identity(home, vault)
     home.trainings.mkdir(mode=0o700, exist_ok=True)
-    sweep_temporaries(home.folder)
+    banks = KnownBanks(home.banks, disk, policy.settings.banks)
     registry = Registry(home.models, disk)
     http = make_http(
         settings.url, long_poll_s=settings.long_poll_s, connect_timeout_s=settings.connect_timeout_s,
         ca_file=settings.ca_file, certificate=settings.client_certificate,
     )  # fmt: skip
     status = NodeStatus(
-        node=identity.node, name=identity.name, url=settings.url, pid=os.getpid(), started_at_s=time.time()
-    )
+        node=identity.node, name=identity.name, url=settings.url, pid=os.getpid(), started_at_s=time.time(),
+        unlisted_banks=banks.unlisted(),
+    )  # fmt: skip
     with http:
         yield Node(
             home=home,
@@ -63,13 +65,20 @@ def open_node(
             vault=vault,
             policy=policy,
             client=ServiceClient(
-                http, node=identity.node, key=identity.signing_key, stop=stop, give_up_after_s=give_up_after_s
+                http,
+                node=identity.node,
+                key=identity.signing_key,
+                stop=stop,
+                give_up_after_s=give_up_after_s,
+                max_reply_bytes=settings.max_reply_bytes,
             ),
-            data=BankData(home.folder, settings.datasets, registry, vault.unseal),
+            data=BankData(home.folder, settings.datasets, registry, vault.unseal, DataPins(home.trainings, disk)),
             registry=registry,
             usage=DailyUsage(home.usage, disk, time.time),
             ledger=BankLedger(home.ledger, disk, policy.settings),
+            banks=banks,
             board=StatusBoard(home.status, disk, status),
             threads=settings.threads,
+            keep_silent_days=settings.keep_silent_days,
             clock=time.time,
         )

@@ -74,6 +74,19 @@ class Participation:
             self._store.halt(reason)
             self._halted = reason
             self._status.state = "halted"
+        self.destroy_keys()  # nothing that this bank may still do in the training needs them
+
+    def destroy_keys(self) -> None:
+        """Destroys this training's keys, in memory and on disk, before its end; the bank can answer no round of it."""
+        self._close()
+        self._store.destroy_keys()
+        log.warning("training:keys-destroyed", training=self._training)
+
+    def _close(self) -> None:
+        """Overwrites the keys in memory, and lets the journal go."""
+        if self._running is not None:
+            self._running.close()
+            self._running = None
 
     def perform(self, item: WorkItem, *, wait_s: float | None) -> Accepted:  # noqa: C901, PLR0911  # one line a kind
         """Answers one piece of work; see `agent.Worker`."""
@@ -118,8 +131,9 @@ class Participation:
         return self._node.client.put_json(f"{self._path}/acceptance", acceptance, wait_s=wait_s)
 
     def _deal(self, work: DealWork, wait_s: float | None) -> Accepted:
+        self._close()  # a ceremony reads the journal, and rounds that follow it have other keys
         dealt = self._ceremony.deal(work)
-        self._status.state, self._running = "key_ceremony", None
+        self._status.state, self._status.complaint = "key_ceremony", None
         ceremony = f"{self._path}/ceremony/{work.roster.attempt}"
         for recipient, sealed in dealt.sealed.items():
             self._node.client.put_bytes(f"{ceremony}/sealed/{recipient}", base64.b64decode(sealed))
@@ -190,6 +204,7 @@ class Participation:
 
     def _vote(self, work: VoteWork, wait_s: float | None) -> Accepted:
         running = self._catch_up(work.applied, work.round)
+        running.learner.require_query(work.round, query=work.query)
         contributors = self._check_contributors(running, work.round, work.contributors)
         # record
         running.record_contributors(work.round, contributors)
@@ -211,7 +226,6 @@ class Participation:
         query = running.learner.require_query(work.round, query=work.query)
         # check
         contributors = self._check_contributors(running, work.round, work.contributors)
-        running.learner.require_query(work.round, query=work.query)
         self._node.policy.share.check(ShareRequest(self._training, work.round, len(contributors)))
         if running.plan.protection.agreement:
             check_agreement(
@@ -220,6 +234,8 @@ class Participation:
                 round_index=work.round,
                 plan=running.plan,
                 roster=running.roster,
+                query=work.query,
+                history=running.learner.history,
                 contributors=contributors,
             )
         # record
@@ -234,8 +250,6 @@ class Participation:
                 node=self._node.identity.node,
                 history=running.learner.history,
                 contributors=contributors_digest(contributors),
-                query=work.query,
-                history=running.learner.history,
                 pieces=work.pieces,
                 digest=sha256_hex(share),
                 size_bytes=len(share),
@@ -279,9 +293,7 @@ class Participation:
                         got="another model's digest",
                     )
                 self._register(plan, *kept, self._store.attempt(latest).sealed(AttemptStore.ENTITY))
-            if self._running is not None:
-                self._running.close()
-                self._running = None
+            self._close()
             self._node.data.forget()
             self._store.end(work.state.value, work.reason)
         self._status.state = work.state.value
@@ -331,7 +343,9 @@ class Participation:
             if latest.aggregate is not None:
                 aggregate = base64.b64decode(latest.aggregate)
             else:
-                aggregate = self._node.client.get_bytes(f"{self._path}/rounds/{number}/aggregate")
+                aggregate = self._node.client.get_bytes(
+                    f"{self._path}/rounds/{number}/aggregate", most_bytes=running.learner.aggregate_bytes
+                )
             with self._status.timed("apply"):
                 running.apply(latest, aggregate)
             self._store.outbox.drop(number)

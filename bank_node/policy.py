@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 from bank_node.errors import PolicyRefused
 from protocol.plan import Plan, ProtectionLevel
-from protocol.roster import default_threshold
+from protocol.roster import MAX_COMMITTEE, default_threshold
 
 RequestT = TypeVar("RequestT", contravariant=True)
 
@@ -163,18 +163,25 @@ class SmudgingAtLeast:
 
 @dataclass(frozen=True, slots=True)
 class ColumnsAtMost:
-    """A plan that asks for more features than this is refused."""
+    """A plan that asks for more features and entities than this is refused."""
 
     columns: int
 
     def check(self, request: PlanRequest) -> None:
         """See `Rule.check`."""
-        schema = request.plan.learning.get("schema", {})
-        features = schema.get("features", ()) if isinstance(schema, dict) else ()
-        if len(features) > self.columns:
+        learning = request.plan.learning
+        inputs = learning.get("inputs", {})
+        features = inputs.get("features", ()) if isinstance(inputs, dict) else ()
+        asked = _length(features) + _length(learning.get("entities", ()))
+        if asked > self.columns:
             raise PolicyRefused(
-                "max_columns", request.where, expected=f"at most {self.columns} features", got=str(len(features))
+                "max_columns", request.where, expected=f"at most {self.columns} columns", got=str(asked)
             )
+
+
+def _length(columns: object) -> int:
+    """How many columns are listed; what is no list is refused with the plan's other settings."""
+    return len(columns) if isinstance(columns, list | tuple) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +234,32 @@ class AgreementBelowDefault:
                 expected=f"a threshold of at least {default} of {request.committee_size}, or agreement",
                 got=f"{request.threshold} without agreement",
             )
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdAtLeast:
+    """However they agree, fewer committee members than this must not open a sum; nor must a plan's own colluders."""
+
+    members: int
+
+    def check(self, request: PlanRequest | RosterRequest) -> None:
+        """See `Rule.check`; a plan is asked for the threshold of its largest committee."""
+        protection = request.plan.protection
+        if protection.level is ProtectionLevel.NONE:
+            return
+        if isinstance(request, RosterRequest):
+            threshold = request.threshold
+        else:
+            size = protection.committee_size or MAX_COMMITTEE
+            threshold = min(size, protection.threshold_for(size))
+        needed = max(self.members, protection.colluders + 1)
+        if threshold < needed:
+            raise PolicyRefused(
+                "min_threshold", request.where,
+                expected=f"a threshold of at least {needed} (min_threshold {self.members}; {protection.colluders} "
+                "colluders must not be enough)",
+                got=str(threshold),
+            )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tomllib
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bank_node.errors import SettingsInvalid
+from bank_node.fingerprint import Fingerprint
 from bank_node.home import Home
 from bank_node.policy import (
     AgreementBelowDefault,
@@ -25,6 +26,7 @@ from bank_node.policy import (
     RoundsADay,
     ShareRequest,
     SmudgingAtLeast,
+    ThresholdAtLeast,
 )
 from bank_node.settings import describe_invalid
 from protocol.ids import DigestHex, Name
@@ -53,14 +55,18 @@ class PolicySettings(BaseModel):
         algorithms: kinds of algorithm; empty allows any.
         allow_unprotected: whether plans without encryption may be trained.
         min_contributors: fewest banks in a plan's quorum, on a roster and in any sum that this bank helps to open.
+        min_threshold: fewest committee members who open a sum, also where a plan has agreement.
         require_agreement: whether a threshold below the default needs agreement.
         min_smudging_bits: fewest bits under which shares are drowned.
         max_rounds_a_day: most rounds contributed to in a day (UTC), over all trainings.
-        max_columns: most features that a plan may ask for.
+        max_columns: most features and entities that a plan may ask for.
         max_rows: most rows that are used; a larger table is refused, never sampled silently.
         privacy: the privacy budget; without one, plans with privacy noise are accepted at any cost, as are plans
             without noise.
-        require_privacy: whether plans without privacy noise are refused.
+        require_privacy: whether plans without privacy noise are refused; true where there is a budget, unless the bank
+            says false.
+        banks: name → fingerprint of every bank that may be on a roster; without the table each is trusted at first
+            sight.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,6 +76,7 @@ class PolicySettings(BaseModel):
     algorithms: tuple[Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")], ...] = ()
     allow_unprotected: bool = False
     min_contributors: int = Field(default=3, ge=2)
+    min_threshold: int = Field(default=3, ge=2)
     require_agreement: bool = True
     min_smudging_bits: int = Field(default=40, ge=30)
     max_rounds_a_day: int = Field(default=20_000, ge=1)
@@ -77,6 +84,15 @@ class PolicySettings(BaseModel):
     max_rows: int = Field(default=50_000_000, ge=1)
     privacy: PrivacyBudget | None = None
     require_privacy: bool = False
+    banks: dict[Name, Fingerprint] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_budget_covers_every_training(cls, written: Any) -> Any:
+        """What a training without noise tells of the same records no epsilon bounds."""
+        if isinstance(written, dict) and written.get("privacy") is not None:
+            return {"require_privacy": True, **written}
+        return written
 
 
 class Policy:
@@ -94,12 +110,17 @@ class Policy:
                 AllowedAlgorithms(frozenset(settings.algorithms)),
                 ProtectionRequired(settings.allow_unprotected),
                 SmudgingAtLeast(settings.min_smudging_bits),
+                ThresholdAtLeast(settings.min_threshold),
                 QuorumAtLeast(settings.min_contributors),
                 ColumnsAtMost(settings.max_columns),
             ]
         )
         self.roster: AllOf[RosterRequest] = AllOf(
-            [RosterAtLeast(settings.min_contributors), AgreementBelowDefault(settings.require_agreement)]
+            [
+                RosterAtLeast(settings.min_contributors),
+                ThresholdAtLeast(settings.min_threshold),
+                AgreementBelowDefault(settings.require_agreement),
+            ]
         )
         self.contribution: AllOf[ContributionRequest] = AllOf([RoundsADay(settings.max_rounds_a_day)])
         self.share: AllOf[ShareRequest] = AllOf([ContributorsAtLeast(settings.min_contributors)])
@@ -128,12 +149,15 @@ POLICY_TEMPLATE = """\
 # algorithms = ["gbdt", "random_gbdt", "logistic", "fedavg", "entity_tables", "drift"]   # [] allows any
 # allow_unprotected = false       # plans without encryption
 # min_contributors = 3            # fewest banks in any sum
+# min_threshold = 3               # fewest committee members who open a sum
 # require_agreement = true        # below the default threshold
 # min_smudging_bits = 40
 # max_rounds_a_day = 20000
 # max_columns = 500
 # max_rows = 50000000
-# require_privacy = false         # refuse plans without privacy noise
+# require_privacy = false         # refuse plans without privacy noise; true with a budget, unless said otherwise
+# [banks]                         # who may be on a roster, by fingerprint; see `bank-node banks --help`
+# bank-b = "0f1e 2d3c …"
 # [privacy]                       # what all trainings with noise may cost together
 # epsilon = 8.0
 # delta = 1e-5

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import crypto
 from bank_node.errors import KeysLost, RosterChanged
-from crypto.errors import DealInvalid, UnsealFailed
+from crypto.errors import DealInvalid, NotHeld, UnsealFailed
 from crypto.member import (
     Ceremony,
     CommitteeKey,
@@ -81,6 +81,15 @@ class DealtKeys:
     secret: bytes | None = field(repr=False)
 
 
+class DealUnusable(Exception):  # says nothing of who dealt it: `Ceremony` knows, and raises `DealRefused`
+    """What a dealer has sealed must not be used."""
+
+    def __init__(self, *, expected: str, got: str) -> None:
+        super().__init__(f"expected {expected}, got {got}")
+        self.expected = expected
+        self.got = got
+
+
 class CeremonyKeys(Protocol):
     """Deals and receives in one attempt."""
 
@@ -91,17 +100,17 @@ class CeremonyKeys(Protocol):
         """Makes the banks' shared identifier key: recipient → sealed key."""
 
     def receive(self, dealer: NodeId, commitments: bytes, pieces: bytes) -> None:
-        """Opens and checks what a dealer sealed to this bank.
+        """Opens and checks what a dealer sealed to this bank; no bytes if it sealed nothing.
 
         Raises:
-            RosterChanged: it must not be used.
+            DealUnusable: it must not be used.
         """
 
     def open_entity_key(self, dealer: NodeId, sealed: bytes) -> bytes:
         """Opens the shared identifier key.
 
         Raises:
-            RosterChanged: it does not open.
+            DealUnusable: it does not open.
         """
 
     def finish(self) -> bytes | None:
@@ -135,9 +144,9 @@ class _EntityKeys:
         try:
             key = self._key.open(sealed, info=self._info(dealer, self._node))
         except UnsealFailed as error:
-            raise RosterChanged("entity key", expected="one sealed to this bank", got="another") from error
+            raise DealUnusable(expected="an entity key sealed to this bank", got="another, or none") from error
         if len(key) != _ENTITY_KEY_BYTES:
-            raise RosterChanged("entity key", expected=f"{_ENTITY_KEY_BYTES} bytes", got=str(len(key)))
+            raise DealUnusable(expected=f"an entity key of {_ENTITY_KEY_BYTES} bytes", got=str(len(key)))
         return key
 
 
@@ -148,8 +157,9 @@ class _PlainKeys(_EntityKeys):
         return DealtKeys({}, b"", None)
 
     def receive(self, dealer: NodeId, commitments: bytes, pieces: bytes) -> None:
+        del dealer
         if commitments or pieces:
-            raise RosterChanged(f"deal of {dealer}", expected="no pieces under protection 'none'", got="some")
+            raise DealUnusable(expected="no pieces under protection 'none'", got="some")
 
     def finish(self) -> bytes | None:
         return None
@@ -178,21 +188,20 @@ class _ThresholdKeys(_EntityKeys):
     def receive(self, dealer: NodeId, commitments: bytes, pieces: bytes) -> None:
         if self._builder is None:
             if pieces:
-                raise RosterChanged(f"deal of {dealer}", expected="no pieces for a bank off the committee", got="some")
+                raise DealUnusable(expected="no pieces for a bank off the committee", got="some")
             return
         try:
             self._builder.receive(uuid_bytes(dealer), commitments, pieces)
         except DealInvalid as error:
-            raise RosterChanged(f"deal of {dealer}", expected=error.expected, got=error.got) from error
+            raise DealUnusable(expected=error.expected, got=error.got) from error
 
     def finish(self) -> bytes | None:
         if self._builder is None:
             return None
-        try:
-            key = self._builder.finish()
-        except DealInvalid as error:
-            raise RosterChanged("key ceremony", expected=error.expected, got=error.got) from error
-        return self._vault.seal(key.to_bytes())
+        key = self._builder.finish()
+        sealed = self._vault.seal(key.to_bytes())
+        key.destroy()
+        return sealed
 
 
 def ceremony_keys(vault: Vault, plan: Plan, roster: Roster, node: NodeId, key: SealingKey) -> CeremonyKeys:
@@ -223,15 +232,28 @@ class Protection:
         self._vault, self._attempt, self._where = vault, attempt, f"training {roster.training}"
         self._encryptor: Encryptor | None = None
         self._decryptor: Decryptor | None = None
+        self._committee_key: CommitteeKey | None = None
         self._context: Ceremony | None = None
-        if plan.protection.level is ProtectionLevel.NONE:
+        self._in_clear = plan.protection.level is ProtectionLevel.NONE
+        if self._in_clear:
             return
         self._context = context = context_of(plan, roster)
         secret = SecretKey.from_bytes(context.parameters, self._open(attempt.SECRET))
         self._encryptor = Encryptor(context, uuid_bytes(node), secret, threads=threads)
+        secret.destroy()  # the encryptor has it in its own form
         if node in roster.committee:
             key = CommitteeKey.from_bytes(context, uuid_bytes(node), self._open(attempt.COMMITTEE))
-            self._decryptor = Decryptor(context, uuid_bytes(node), key, threads=threads)
+            self._committee_key, self._decryptor = key, Decryptor(context, uuid_bytes(node), key, threads=threads)
+
+    def destroy(self) -> None:
+        """Overwrites the keys in memory and drops what was computed from them: the training is over here.
+
+        As far as Python can: what a library or the interpreter has copied is only freed.
+        """
+        if self._committee_key is not None:
+            self._committee_key.destroy()
+        self._committee_key = self._encryptor = self._decryptor = None
+        self._context = None
 
     def _open(self, name: str) -> bytes:
         sealed = self._attempt.sealed(name)
@@ -263,9 +285,14 @@ class Protection:
             query: the round's.
             round_index: its number.
             vector: int64, shape (query.length,), in units of the resolution.
+
+        Raises:
+            KeysLost: the keys are destroyed.
         """
-        if self._encryptor is None or self._context is None:
+        if self._in_clear:
             return encode_aggregate(query, vector)
+        if self._encryptor is None or self._context is None:
+            raise KeysLost(self._where, expected="the keys of this training", got="destroyed ones")
         return self._encryptor.encrypt(self._round_id(self._context, query, round_index), vector)
 
     def share(self, query: Query, round_index: int, contributors: Sequence[NodeId], pieces: Sequence[int]) -> bytes:
@@ -273,8 +300,12 @@ class Protection:
 
         Raises:
             KeysLost: this bank holds no pieces.
+            RosterChanged: it is asked for pieces that it does not hold.
         """
         if self._decryptor is None or self._context is None:
             raise KeysLost(self._where, expected="a member of the decryption committee", got="a bank that is none")
         banks = [uuid_bytes(node) for node in contributors]
-        return self._decryptor.share(self._round_id(self._context, query, round_index), banks, pieces)
+        try:
+            return self._decryptor.share(self._round_id(self._context, query, round_index), banks, pieces)
+        except NotHeld as error:
+            raise RosterChanged(self._where, expected=error.expected, got=error.got) from error

@@ -81,7 +81,9 @@ def check_agreement(
     wanted = (training, round_index, query, history, tuple(contributors))
     agreed: set[str] = set()
     for signed in votes:
-        member = roster.member(signed.expect(Vote).node)
+        # A vote that names nobody of the committee counts for nothing; neither does a statement that is no vote.
+        voter = signed.statement.node if isinstance(signed.statement, Vote) else ""
+        member = roster.member(voter)
         if member is None or member.node not in roster.committee:
             continue
         try:

@@ -7,9 +7,10 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
 from pydantic import TypeAdapter, ValidationError
 
-from bank_node.errors import KeysLost, SecondContributorSet
+from bank_node.errors import ContributionLost, KeysLost, SecondContributorSet
 from bank_node.learner import Learner
 from bank_node.node import Node
 from bank_node.protection import Protection
@@ -88,12 +89,13 @@ class Running:
             for applied, aggregate in store.applied.replay():
                 learner.apply(applied, aggregate, answered=running._answered(applied.round))
         except BaseException:
-            journal.close()
+            running.close()
             raise
         return running
 
     def close(self) -> None:
-        """Lets the journal go."""
+        """Overwrites the keys in memory, and lets the journal go."""
+        self.protection.destroy()
         self._journal.close()
 
     def _answered(self, round_index: int) -> str | None:
@@ -121,8 +123,17 @@ class Running:
         return self._journal.contribution(round_index) is not None
 
     def record_contribution(self, round_index: int, digest: str) -> None:
-        """Records the one contribution to a round, durably."""
-        self._journal.record_contribution(round_index, bytes.fromhex(digest))
+        """Records the one contribution to a round, durably.
+
+        Raises:
+            ContributionLost: another one was recorded.
+        """
+        try:
+            self._journal.record_contribution(round_index, bytes.fromhex(digest))
+        except crypto_errors.SecondContribution as error:
+            raise ContributionLost(
+                self.learner.where(round_index), expected=error.expected, got=f"{error.got} in the outbox"
+            ) from error
 
     def record_contributors(self, round_index: int, contributors: Sequence[NodeId]) -> None:
         """Records the one contributor set that this bank answers for in a round, durably.

@@ -61,6 +61,7 @@ class NodeStatus(BaseModel):
     Attributes:
         transfer_s: seconds spent on sending and receiving bodies.
         waiting_s: seconds spent on waiting for the service's answers, long polls included.
+        unlisted_banks: names of the banks for whose keys there is nobody's word but the service's.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -79,6 +80,7 @@ class NodeStatus(BaseModel):
     bytes_down: int = 0
     transfer_s: float = 0.0
     waiting_s: float = 0.0
+    unlisted_banks: tuple[str, ...] = ()
     trainings: dict[str, TrainingStatus] = {}
 
 

@@ -8,7 +8,7 @@
 - outbox/              contributions whose round is not over
 - applied.log          the rounds applied, with their aggregates
 - model.json, model.bin  the model that this bank derived
-- halted.json          why this bank goes no further
+- halted.json          why this bank goes no further; its keys are destroyed
 - ended.json           the training is over and its keys are destroyed
 
 `*.sealed` files are sealed by the keystore.
@@ -99,9 +99,17 @@ class AttemptStore:
         """Keeps a sealed file."""
         self._disk.write(self._folder / name, data)
 
-    def destroy_keys(self) -> None:
-        """Overwrites and removes the keys."""
-        for name in (self.SECRET, self.COMMITTEE, self.ENTITY):
+    def has_keys(self) -> bool:
+        """Whether a key lies here with which contributions are made or opened."""
+        return any((self._folder / name).exists() for name in (self.SECRET, self.COMMITTEE))
+
+    def destroy_keys(self, *, entity_key: bool = True) -> None:
+        """Overwrites and removes the keys.
+
+        Args:
+            entity_key: also the shared identifier key, without which an entity table cannot be used.
+        """
+        for name in (self.SECRET, self.COMMITTEE, *([self.ENTITY] if entity_key else [])):
             self._disk.destroy(self._folder / name)
 
 
@@ -156,6 +164,22 @@ class TrainingStore:
     def halt(self, reason: str) -> None:
         """Remembers that this bank goes no further."""
         _write(self._disk, self.folder / "halted.json", Reason(reason=reason))
+
+    def destroy_keys(self) -> None:
+        """Destroys every key, but not the one of an entity table that was derived and may yet be released."""
+        derived = self.model() is not None
+        for path in sorted(self.folder.glob("attempt-*")):
+            AttemptStore(path, self._disk).destroy_keys(entity_key=not derived)
+        self._disk.destroy(self.folder / "sealing.sealed")
+
+    def has_keys(self) -> bool:
+        """Whether any key of the training's own lies here."""
+        attempts = (AttemptStore(path, self._disk) for path in self.folder.glob("attempt-*"))
+        return self.sealing_key() is not None or any(attempt.has_keys() for attempt in attempts)
+
+    def changed_at_s(self) -> float:
+        """When anything was last answered or learned in this training, seconds since the epoch."""
+        return max((path.stat().st_mtime for path in self.folder.rglob("*") if path.is_file()), default=0.0)
 
     def keep_model(self, digest: str, model: bytes) -> None:
         """Keeps the model that was derived, until the training's end says whether it is released."""

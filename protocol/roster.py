@@ -40,6 +40,9 @@ class Roster(WireModel):
         nodes = [member.node for member in self.members]
         if nodes != sorted(set(nodes)):
             raise ValueError("members must be distinct and in ascending order of node id")
+        for what, values in self._what_is_ones_own():
+            if len(set(values)) != len(values):
+                raise ValueError(f"members must each have {what} of their own, got one twice")
         if list(self.committee) != sorted(set(self.committee)) or not set(self.committee) <= set(nodes):
             raise ValueError("committee must be distinct members in ascending order of node id")
         if len(self.committee) > MAX_COMMITTEE:
@@ -47,6 +50,16 @@ class Roster(WireModel):
         if self.threshold > len(self.committee):
             raise ValueError("threshold must not exceed the committee's size")
         return self
+
+    def _what_is_ones_own(self) -> Iterator[tuple[str, list[str] | list[bytes]]]:
+        """What two members must not share, or one party stands on the roster twice; keys by their bytes, since base64
+        may write the same bytes in several ways.
+        """
+        acceptances = [member.acceptance.statement for member in self.members]
+        sealing_keys = [accepted.sealing_key for accepted in acceptances if isinstance(accepted, Acceptance)]
+        yield "a name", [member.name for member in self.members]
+        yield "a signing key", [b64decode(member.signing_key) for member in self.members]
+        yield "a sealing key", [b64decode(key) for key in sealing_keys]
 
     def digest(self) -> DigestHex:
         """SHA-256 of the canonical form, hex."""

@@ -15,6 +15,7 @@ _COMMANDS = {
     "status": "bank_node.cli.status",
     "policy": "bank_node.cli.policy",
     "keys": "bank_node.cli.keys",
+    "banks": "bank_node.cli.banks",
     "check-plan": "bank_node.cli.check_plan",
     "models": "bank_node.cli.score",
     "score": "bank_node.cli.score",

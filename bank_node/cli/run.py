@@ -34,7 +34,8 @@ def run(once: bool, home: Home) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with AgentLock(home), open_node(home, stop=stop, settings=settings) as node:
+    with AgentLock(home) as lock, open_node(home, stop=stop, settings=settings) as node:
+        lock.sweep()
 
         def end(*_: object) -> None:
             stop.set()

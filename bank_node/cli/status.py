@@ -48,6 +48,9 @@ def status(home: Home, as_json: bool) -> None:
         click.echo(f"{record.name} at {record.consortium!r}: {'running' if running else 'not running'}")
         if found is not None and found.last_contact_at_s is not None:
             click.echo(f"last heard of the service {time.time() - found.last_contact_at_s:.0f} s ago")
+        if found is not None and found.unlisted_banks:
+            names = ", ".join(found.unlisted_banks)
+            click.echo(f"trusted at first sight, fingerprints not compared: {names}; see `bank-node banks`")
         for training, seen in ({} if found is None else found.trainings).items():
             open_text = "  WITHOUT ENCRYPTION" if seen.protection == "none" else ""
             click.echo(f"  {seen.plan or training}: {seen.state}, {seen.rounds} rounds{open_text}")

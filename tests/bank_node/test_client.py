@@ -57,7 +57,7 @@ class Wire:
         answer = self.answers.pop(0) if self.answers else httpx.ConnectError("no more answers")
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=httpx.ByteStream(answer.content))
 
     def client(self, stop=None, **settings):
         http = httpx.Client(transport=httpx.MockTransport(self), base_url="http://consortium.test")

@@ -1,19 +1,40 @@
 """Every rule of a bank's policy refuses what it should, names itself, and lets the rest pass."""
 
 import pytest
+from pydantic import TypeAdapter
 
 from bank_node.errors import PolicyRefused, SettingsInvalid
+from bank_node.fingerprint import grouped
 from bank_node.home import Home
 from bank_node.policy import ContributionRequest, PlanRequest, RosterRequest, ShareRequest
 from bank_node.policy_file import POLICY_TEMPLATE, Policy, PolicySettings, load_policy
+from learning.algorithms import LearningSettings
 from protocol.plan import Plan
+from tests.common.nodes import schema_of
 
 TRAINING = "01930000-0000-7000-8000-000000000001"
 
 
+GBDT = {"kind": "gbdt", "inputs": schema_of(3)}
+TABLES = {
+    "kind": "entity_tables", "entities": ["terminal", "payee", "device"], "time": "time", "label": "fraud",
+    "first_day": "2026-01-01", "last_day": "2026-01-12",
+}  # fmt: skip
+EVERY_KIND = [
+    GBDT,
+    TABLES,
+    {"kind": "random_gbdt", "inputs": schema_of(3), "edges": "sketched"},
+    {"kind": "logistic", "inputs": schema_of(3)},
+    {"kind": "fedavg", "inputs": schema_of(3)},
+    {"kind": "drift", "inputs": schema_of(3)},
+]
+
+
 def plan(**changes):
-    fields = {"name": "card-fraud", "learning": {"kind": "gbdt", "schema": {"features": [1, 2, 3]}}, **changes}
-    return Plan.model_validate(fields)
+    """A plan that a service would take: its learning settings are some algorithm's."""
+    made = Plan.model_validate({"name": "card-fraud", "learning": GBDT, **changes})
+    TypeAdapter(LearningSettings).validate_python(made.learning)
+    return made
 
 
 def refused_by(policy, kind, request):
@@ -37,7 +58,12 @@ def test_the_default_policy_takes_a_plain_encrypted_plan():
         ({}, {"protection": {"level": "none"}}, "allow_unprotected"),
         ({}, {"protection": {"smudging_bits": 30}}, "min_smudging_bits"),
         ({"min_contributors": 4}, {}, "min_contributors"),
-        ({"max_columns": 2}, {}, "max_columns"),
+        *[({"max_columns": 2}, {"learning": learning}, "max_columns") for learning in EVERY_KIND],
+        ({}, {"protection": {"threshold": 2}}, "min_threshold"),
+        ({}, {"protection": {"threshold": 2, "agreement": True}}, "min_threshold"),
+        ({}, {"protection": {"committee_size": 2}}, "min_threshold"),
+        ({"min_threshold": 5}, {"protection": {"committee_size": 5}}, "min_threshold"),
+        ({"min_threshold": 8}, {}, "min_threshold"),
     ],
 )
 def test_each_plan_rule_refuses(policy, changes, rule):
@@ -53,7 +79,11 @@ def test_each_plan_rule_refuses(policy, changes, rule):
         ({"algorithms": ["gbdt"]}, {}),
         ({"allow_unprotected": True}, {"protection": {"level": "none"}}),
         ({"min_contributors": 3}, {}),
-        ({"max_columns": 3}, {}),
+        *[({"max_columns": 3}, {"learning": learning}) for learning in EVERY_KIND],
+        ({"min_threshold": 2}, {"protection": {"threshold": 2}}),
+        ({}, {"protection": {"threshold": 3, "agreement": True}}),
+        ({"min_threshold": 4}, {"protection": {"committee_size": 5}}),
+        ({"allow_unprotected": True}, {"protection": {"level": "none", "threshold": 2}}),
     ],
 )
 def test_each_plan_rule_lets_pass(policy, changes):
@@ -63,6 +93,33 @@ def test_each_plan_rule_lets_pass(policy, changes):
 def test_too_few_banks_on_the_roster_are_refused():
     request = RosterRequest(plan(), banks=3, committee_size=3, threshold=3)
     assert refused_by({"min_contributors": 4}, "roster", request) == "min_contributors"
+
+
+def test_fewer_members_than_the_policy_asks_for_never_open_a_sum_however_they_agree():
+    agreed = plan(protection={"threshold": 2, "agreement": True})
+    request = RosterRequest(agreed, banks=5, committee_size=5, threshold=2)
+    assert refused_by({}, "roster", request) == "min_threshold"
+    # A plan for nine that begins with four has a smaller threshold than it promised.
+    assert refused_by({"min_threshold": 4}, "roster", RosterRequest(plan(), 4, 4, 3)) == "min_threshold"
+    Policy(PolicySettings(min_threshold=3)).roster.check(RosterRequest(plan(), 4, 4, 3))
+
+
+def test_a_plans_own_colluders_never_open_a_sum():
+    cohort = {"min_banks": 5}
+    contradictory = plan(protection={"colluders": 3}, cohort=cohort)
+    request = RosterRequest(contradictory, banks=5, committee_size=3, threshold=3)
+    assert refused_by({}, "roster", request) == "min_threshold"
+    Policy(PolicySettings()).roster.check(RosterRequest(contradictory, banks=5, committee_size=5, threshold=4))
+
+
+def test_fingerprints_may_be_written_as_people_write_them(tmp_path):
+    home = Home(tmp_path)
+    digest = "0123456789abcdef" * 4
+    for text in (digest, digest.upper(), grouped(digest), ":".join(digest[i : i + 2] for i in range(0, 64, 2))):
+        home.policy.write_text(f'[banks]\nbank-b = "{text}"\n')
+        assert load_policy(home).settings.banks == {"bank-b": digest}
+    home.policy.write_text("[banks]\n")
+    assert load_policy(home).settings.banks == {}  # nobody is listed: not the same as no table
 
 
 def test_a_low_threshold_needs_agreement():
@@ -92,13 +149,14 @@ def test_the_template_states_the_defaults(tmp_path):
         for line in POLICY_TEMPLATE.splitlines()
         if line.startswith("# ") and "=" in line and "plans" not in line and "algorithms" not in line
     ]
-    body = [line for line in uncommented if not line.startswith(("epsilon", "delta"))]
+    body = [line for line in uncommented if not line.startswith(("epsilon", "delta", "bank-b"))]
     home.policy.write_text("\n".join(body))
     assert load_policy(home).settings == PolicySettings()
 
 
 @pytest.mark.parametrize(
-    "text", ["min_contributors = 1", "surprise = 3", "min_contributors = [", "[privacy]\ndelta = 2"]
+    "text",
+    ["min_contributors = 1", "surprise = 3", "min_contributors = [", "[privacy]\ndelta = 2", '[banks]\nb = "0f1e"'],
 )
 def test_a_wrong_policy_file_is_refused_and_named(tmp_path, text):
     home = Home(tmp_path)
