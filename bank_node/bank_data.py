@@ -1,18 +1,23 @@
 """The bank's rows as a plan's algorithm needs them: read, features derived, checked against the schema; kept in memory
-for the plan that is being trained.
+for the trainings that are under way.
 """
 
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bank_node.data_pin import DataPin, DataPins, require_untouched
 from bank_node.errors import DataUnfit
+from bank_node.learning_settings import learning_settings
 from bank_node.registry import Registry
 from bank_node.settings import DatasetSettings
-from bank_node.sources import open_source
+from bank_node.sources import DataSource, open_source
+from bank_node.sources.port import path_of
 from learning.errors import ContributionRejected, DataRejected
 from learning.query import to_fixed_point
 from protocol.plan import Plan
@@ -20,8 +25,28 @@ from protocol.plan import Plan
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bank_node.look_back import LookBack
+    from learning.risk_table import RiskTable
+
 #: A key for checking whether the rows fit, before the banks share one.
 _NO_KEY = bytes(32)
+#: Trainings whose rows are held in memory at once; those of a further one are read again for every round.
+HELD = 3
+
+
+@dataclass(frozen=True)
+class RowsToScore:
+    """A file's rows with every feature that a model needs.
+
+    Attributes:
+        frame: in the file's order.
+        identifiers: the column that is passed through, as text, if one was asked for.
+        look_back: what customer profiles look back on, where the plan has any.
+    """
+
+    frame: pd.DataFrame
+    identifiers: pd.Series | None
+    look_back: LookBack | None
 
 
 class BankData:
@@ -32,36 +57,43 @@ class BankData:
         datasets: name in plans → file.
         registry: entity tables of earlier trainings.
         unseal: opens an entity table's key.
+        pins: which rows the trainings were accepted with.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        datasets: Mapping[str, DatasetSettings],
-        registry: Registry,
-        unseal: Callable[[bytes], bytes],
-    ) -> None:
+        self, folder: Path, datasets: Mapping[str, DatasetSettings], registry: Registry,
+        unseal: Callable[[bytes], bytes], pins: DataPins,
+    ) -> None:  # fmt: skip
         self._folder, self._datasets = folder, datasets
-        self._registry, self._unseal = registry, unseal
-        self._kept: tuple[tuple[str, bytes], Any] | None = None
+        self._registry, self._unseal, self._pins = registry, unseal, pins
+        self._held: OrderedDict[str, tuple[tuple[str, bytes], Any]] = OrderedDict()
 
-    def check(self, plan: Plan, *, max_rows: int) -> None:
+    def check(self, plan: Plan, *, max_rows: int, training: str | None = None) -> None:
         """Prepares the rows and makes a first contribution, so that what does not fit is known before the bank accepts.
 
         That contribution is thrown away: nothing of it leaves the bank.
 
-        Raises:
-            DataUnfit: they do not fit; the column is named.
-        """
-        where = f"plan {plan.name!r}"
-        rows = len(self._read(plan))
-        if rows > max_rows:
-            raise DataUnfit(where, column=None, expected=f"at most {max_rows} rows (policy max_rows)", got=str(rows))
-        data = self.prepared(plan, None)
-        from bank_node.running import build_algorithm  # noqa: PLC0415  # pulls in pandas and Numba, and this module
+        Args:
+            plan: what is asked for.
+            max_rows: the policy's limit.
+            training: what the bank would accept; its rows are pinned and held. None for a dry run.
 
+        Raises:
+            PlanInvalid: the plan's settings are no algorithm's.
+            DataUnfit: the rows do not fit; the column is named.
+        """
+        from learning.algorithms import build  # noqa: PLC0415  # pulls in pandas and Numba
+
+        where, settings = f"plan {plan.name!r}", learning_settings(plan)
+        dataset, path = self._dataset(plan)
+        pin = DataPin.of(path, dataset)
+        frame = self._read(plan)
+        if len(frame) > max_rows:
+            expected = f"at most {max_rows} rows (policy max_rows)"
+            raise DataUnfit(where, column=None, expected=expected, got=str(len(frame)))
         try:
-            algorithm = build_algorithm(plan.learning)
+            data = self._prepare(plan, frame, _NO_KEY)
+            algorithm = build(settings)
             state = algorithm.start()
             query = algorithm.next_query(state)
             if query is not None:
@@ -70,87 +102,77 @@ class BankData:
             raise _unfit(where, error) from error
         except ContributionRejected as error:
             raise DataUnfit(where, column=None, expected=error.expected, got=error.got) from error
+        require_untouched(pin, plan.features.dataset, path)
+        if training is not None:
+            self._pins.keep(training, pin)
+            self._hold(training, (plan.digest(), _NO_KEY), data)
 
-    def prepared(self, plan: Plan, entity_key: bytes | None) -> Any:
-        """The algorithm's bank-side data.
+    def prepared(self, training: str, plan: Plan, entity_key: bytes | None) -> Any:
+        """The algorithm's bank-side data, of the rows with which the training was accepted.
 
         Raises:
-            DataUnfit: the rows do not fit the plan.
+            DataUnfit: the rows do not fit the plan, or are others than those.
         """
-        key = (plan.digest(), entity_key or _NO_KEY)
-        if self._kept is None or self._kept[0] != key:
-            self._kept = None
-            try:
-                self._kept = (key, self._prepare(plan, entity_key or _NO_KEY))
-            except DataRejected as error:
-                raise _unfit(f"plan {plan.name!r}", error) from error
-        return self._kept[1]
+        # Only identifiers are hashed under the key: without any, the rows of the check are those of the training.
+        counts_entities = plan.learning.get("kind") == "entity_tables"
+        key = (plan.digest(), (entity_key if counts_entities else None) or _NO_KEY)
+        held = self._held.get(training)
+        if held is None or held[0] != key:
+            self.forget(training)
+            self._hold(training, key, self._pinned(training, plan, key[1]))
+        self._held.move_to_end(training)
+        return self._held[training][1]
 
-    def forget(self) -> None:
-        """Frees the rows."""
-        self._kept = None
+    def forget(self, training: str) -> None:
+        """Frees a training's rows."""
+        self._held.pop(training, None)
 
-    def _prepare(self, plan: Plan, entity_key: bytes) -> Any:
-        frame = self._read(plan)
-        if plan.learning.get("kind") == "entity_tables":
-            from learning.entities import EntityTableSettings, prepare_rows  # noqa: PLC0415  # pulls in pandas
+    def _hold(self, training: str, key: tuple[str, bytes], data: Any) -> None:
+        self._held[training] = (key, data)
+        while len(self._held) > HELD:
+            self._held.popitem(last=False)
 
-            settings = EntityTableSettings.model_validate(dict(plan.learning))
+    def _pinned(self, training: str, plan: Plan, entity_key: bytes) -> Any:
+        name, (dataset, path) = plan.features.dataset, self._dataset(plan)
+        pin = self._pins.require(training, name, path, dataset)
+        try:
+            data = self._prepare(plan, self._read(plan), entity_key)
+        except DataRejected as error:
+            raise _unfit(f"plan {plan.name!r}", error) from error
+        require_untouched(pin, name, path)
+        return data
+
+    def _prepare(self, plan: Plan, frame: pd.DataFrame, entity_key: bytes) -> Any:
+        from learning.entities import EntityTableSettings, prepare_rows  # noqa: PLC0415  # pulls in pandas
+        from learning.schema import prepare  # noqa: PLC0415
+
+        settings = learning_settings(plan)
+        if isinstance(settings, EntityTableSettings):
             return prepare_rows(frame, settings, entity_key, randbytes=os.urandom)
-        from learning.schema import FeatureSchema, prepare  # noqa: PLC0415  # pulls in pandas
+        return prepare(self._with_features(frame, plan), settings.inputs, randbytes=os.urandom)
 
-        schema = FeatureSchema.model_validate(plan.learning["inputs"])
-        return prepare(self.with_features(frame, plan), schema, randbytes=os.urandom)
-
-    def _read(self, plan: Plan, path: Path | None = None, *, for_scoring: bool = False) -> pd.DataFrame:
+    def _dataset(self, plan: Plan) -> tuple[DatasetSettings, Path]:
+        """The plan's dataset: its settings, and where its file is."""
         name = plan.features.dataset
-        if path is None and name not in self._datasets:
+        if name not in self._datasets:
             known = ", ".join(self._datasets) or "none"
             raise DataUnfit(
                 f"plan {plan.name!r}", column=None, expected=f"a dataset {name!r} in node.toml", got=f"only: {known}"
             )
-        settings = self._datasets[name] if path is None else DatasetSettings(path=path)
-        source = open_source(name, settings, self._folder)
-        there = source.describe().columns
-        derived = self._derived_names(plan)
-        columns = list(
-            dict.fromkeys(
-                column for column in self._source_columns(plan, for_scoring=for_scoring)
-                if column not in derived or column in there
-            )
-        )  # fmt: skip
-        times = [column for column in self._time_columns(plan) if column in columns]
-        return source.read(columns, times=times)
+        return self._datasets[name], path_of(name, self._datasets[name], self._folder)
 
-    def _source_columns(self, plan: Plan, *, for_scoring: bool) -> list[str]:
-        recipe, learning = plan.features, plan.learning
-        columns: list[str] = []
-        if learning.get("kind") == "entity_tables":
-            columns += [*learning["entities"], learning["time"], learning["label"]]
-        else:
-            from learning.schema import FeatureSchema, TimeFeature  # noqa: PLC0415  # pulls in pandas
+    def _source(self, plan: Plan) -> DataSource:
+        return open_source(plan.features.dataset, self._dataset(plan)[0], self._folder)
 
-            schema = FeatureSchema.model_validate(learning["inputs"])
-            if for_scoring:
-                columns += [f.column if isinstance(f, TimeFeature) else f.name for f in schema.features]
-            else:
-                columns += schema.columns
-        for table in self._tables(plan):
-            columns += [*table[0].settings.entities, table[0].settings.time]
-        wanted = (recipe.customer, recipe.time, recipe.amount) if recipe.profile_windows_days else (recipe.time,)
-        return columns + [column for column in wanted if column is not None]
+    def _read(self, plan: Plan) -> pd.DataFrame:
+        from bank_node import plan_columns  # noqa: PLC0415  # pulls in pandas
 
-    @staticmethod
-    def _time_columns(plan: Plan) -> set[str]:
-        learning = plan.learning
-        found = {plan.features.time, learning.get("time")}
-        inputs = learning.get("inputs", {})
-        found |= {inputs.get("time")} | {
-            feature.get("column") for feature in inputs.get("features", ()) if feature.get("kind") == "time"
-        }
-        return {column for column in found if column is not None}
+        settings, tables = learning_settings(plan), [table for table, _ in self._tables(plan)]
+        return _read_columns(
+            self._source(plan), plan, plan_columns.source_columns(settings, plan.features, tables), tables
+        )
 
-    def _tables(self, plan: Plan) -> list[tuple[Any, bytes]]:
+    def _tables(self, plan: Plan) -> list[tuple[RiskTable, bytes]]:
         """The entity tables that the plan names, each with its key."""
         from learning.risk_table import RiskTable  # noqa: PLC0415  # pulls in pandas
 
@@ -166,17 +188,17 @@ class BankData:
             found.append((RiskTable.from_bytes(self._registry.model_bytes(entry)), self._unseal(sealed)))
         return found
 
-    def _derived_names(self, plan: Plan) -> set[str]:
-        """Columns that the recipe makes, hence need not be in the table."""
-        names = {name for table, _ in self._tables(plan) for name in table.feature_names()}
-        if plan.features.profile_windows_days:
-            from learning.profiles import profile_names  # noqa: PLC0415  # pulls in pandas
+    def _with_features(
+        self, frame: pd.DataFrame, plan: Plan, profiled: tuple[pd.DataFrame, pd.DataFrame] | None = None
+    ) -> pd.DataFrame:
+        """The table with the columns that the plan's recipe derives inside the bank.
 
-            names |= set(profile_names(plan.features.profile_windows_days))
-        return names
-
-    def with_features(self, frame: pd.DataFrame, plan: Plan) -> pd.DataFrame:
-        """The table with the columns that the plan's recipe derives inside the bank."""
+        Args:
+            frame: the table.
+            plan: has the recipe.
+            profiled: the same rows and earlier ones, as `look_back` gives them; without, customer profiles look back
+                on the table alone.
+        """
         import pandas as pd  # noqa: PLC0415  # not before rows are needed
 
         recipe, parts = plan.features, [frame]
@@ -186,25 +208,67 @@ class BankData:
             assert recipe.customer is not None
             assert recipe.time is not None
             assert recipe.amount is not None
+            rows, history = profiled or (frame, None)
             parts.append(
                 customer_profiles(
-                    frame, customer=recipe.customer, time=recipe.time, amount=recipe.amount,
-                    windows_days=recipe.profile_windows_days,
+                    rows, customer=recipe.customer, time=recipe.time, amount=recipe.amount,
+                    windows_days=recipe.profile_windows_days, history=history,
                 )
             )  # fmt: skip
         parts += [table.features(frame, key) for table, key in self._tables(plan)]
         return pd.concat(parts, axis=1) if len(parts) > 1 else frame
 
-    def for_scoring(self, plan: Plan, path: Path) -> pd.DataFrame:
+    def for_scoring(self, plan: Plan, path: Path, *, id_column: str | None = None) -> RowsToScore:
         """A file's rows with every feature that the plan's model needs.
 
+        The file is read as the plan's dataset is, and customer profiles look back on that dataset.
+
+        Args:
+            plan: of the model.
+            path: the file.
+            id_column: a column to pass through, as the file calls it.
+
         Raises:
-            DataUnfit: a column is missing or not of its type.
+            DataUnfit: a column is missing or not of its type, or there is no dataset to look back on.
         """
+        from bank_node import plan_columns  # noqa: PLC0415  # pulls in pandas
+
+        name, recipe = plan.features.dataset, plan.features
+        tables = [table for table, _ in self._tables(plan)]
+        wanted = plan_columns.source_columns(learning_settings(plan), recipe, tables, for_scoring=True)
+        dataset = self._datasets.get(name, DatasetSettings(path=path))
+        # A new file need not have the label's column, nor any other that only training needs.
+        rename = {old: new for old, new in dataset.rename.items() if new in wanted}
+        settings = dataset.model_copy(update={"path": path, "rename": rename})
+        source = open_source(f"{name} (to score)", settings, self._folder)
+        identifiers = None
+        if id_column is not None:
+            called = rename.get(id_column, id_column)
+            identifiers = source.read([called], texts=[called])[called].rename(id_column)
         try:
-            return self.with_features(self._read(plan, path, for_scoring=True), plan)
+            frame = _read_columns(source, plan, wanted, tables)
+            reach, profiled = None, None
+            if recipe.profile_windows_days:
+                from bank_node.look_back import look_back  # noqa: PLC0415  # pulls in pandas
+
+                history = _read_columns(self._source(plan), plan, plan_columns.look_back_columns(recipe), [])
+                *rows, reach = look_back(frame, history, recipe)
+                profiled = (rows[0], rows[1])
+            frame = self._with_features(frame, plan, profiled)
         except DataRejected as error:
             raise _unfit(str(path), error) from error
+        return RowsToScore(frame, identifiers, reach)
+
+
+def _read_columns(source: DataSource, plan: Plan, columns: list[str], tables: list[RiskTable]) -> pd.DataFrame:
+    """The columns of all rows; those that the recipe derives only where the file has them."""
+    from bank_node import plan_columns  # noqa: PLC0415  # pulls in pandas
+
+    derived = plan_columns.derived_columns(plan.features, tables)
+    there = source.describe().columns if derived else {}
+    columns = [column for column in columns if column not in derived or column in there]
+    times = plan_columns.time_columns(learning_settings(plan), plan.features)
+    return source.read(columns, times=[column for column in columns if column in times])
 
 
 def _unfit(where: str, error: DataRejected) -> DataUnfit:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from bank_node.bank_data import BankData
 from bank_node.client import ServiceClient, make_http
+from bank_node.data_pin import DataPins
 from bank_node.durable import Disk
 from bank_node.home import Home
 from bank_node.identity import read_identity
@@ -75,7 +76,7 @@ def open_node(
             data=BankData(home.folder, settings.datasets, registry, vault.unseal, DataPins(home.trainings, disk)),
             registry=registry,
             usage=DailyUsage(home.usage, disk, time.time),
-            ledger=BankLedger(home.ledger, disk, policy.settings),
+            ledger=BankLedger(home.ledger, disk, policy.settings, registry),
             banks=banks,
             board=StatusBoard(home.status, disk, status),
             threads=settings.threads,

@@ -119,7 +119,8 @@ class Participation:
             if self._store.acceptance() is None:
                 self._node.policy.plan.check(PlanRequest(plan))
                 self._node.ledger.check(self._training, plan)
-                self._node.data.check(plan, max_rows=self._node.policy.settings.max_rows)
+                most = self._node.policy.settings.max_rows
+                self._node.data.check(plan, max_rows=most, training=self._training)
             acceptance = self._ceremony.accept(plan)
         except Refused as refusal:
             self._status.state, self._status.complaint = "refused", str(refusal)
@@ -197,7 +198,7 @@ class Participation:
     def _make_contribution(self, running: Running, query: Query, round_index: int) -> bytes:
         self._status.state, self._status.unit = "running", query.name
         with self._status.timed("compute"):
-            data = self._node.data.prepared(running.plan, running.protection.entity_key())
+            data = self._node.data.prepared(self._training, running.plan, running.protection.entity_key())
             vector = to_fixed_point(query, running.contribution(query, data))
         with self._status.timed("encrypt"):
             return running.protection.protect(query, round_index, vector)
@@ -294,7 +295,7 @@ class Participation:
                     )
                 self._register(plan, *kept, self._store.attempt(latest).sealed(AttemptStore.ENTITY))
             self._close()
-            self._node.data.forget()
+            self._node.data.forget(self._training)
             self._store.end(work.state.value, work.reason)
         self._status.state = work.state.value
         return self._node.client.put_json(f"{self._path}/farewell", None, wait_s=wait_s)

@@ -12,11 +12,13 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bank_node.durable import Disk
-from bank_node.errors import HomeUnusable
+from bank_node.errors import HomeUnusable, ModelUnfit
 from protocol.ids import DigestHex, Name, UUIDText
 from protocol.plan import Plan
 
 CURRENT = "current.json"
+#: Characters of a digest that name a model; with fewer a typing error might name one.
+LEAST_PREFIX = 6
 
 
 class ModelEntry(BaseModel):
@@ -44,6 +46,11 @@ class ModelEntry(BaseModel):
     def name(self) -> Name:
         """A model is called as its plan."""
         return self.plan.name
+
+    @property
+    def kind(self) -> str:
+        """The kind of learning that it comes of."""
+        return str(self.plan.learning.get("kind"))
 
 
 class Registry:
@@ -83,18 +90,35 @@ class Registry:
         return sorted(found, key=lambda entry: entry.released_at_s)
 
     def current(self) -> dict[str, str]:
-        """Name → digest of the model in use."""
-        path = self._folder / CURRENT
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+        """Name → digest of the model in use.
 
-    def find(self, name_or_digest: str | None = None) -> ModelEntry | None:
-        """The current model of a name, or the one with a digest (or the beginning of one); the newest if not said."""
+        Raises:
+            HomeUnusable: the file is damaged.
+        """
+        path = self._folder / CURRENT
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+        except (ValueError, TypeError) as error:
+            raise HomeUnusable(path, "not a table of models", "remove it, and name models by digest") from error
+
+    def find(self, name_or_digest: str) -> ModelEntry:
+        """The current model of a name, or the one whose digest is this or begins so.
+
+        Raises:
+            ModelUnfit: there is none, or more than one.
+        """
         entries = self.entries()
-        if name_or_digest is None:
-            return entries[-1] if entries else None
         digest = self.current().get(name_or_digest, name_or_digest)
-        matching = [entry for entry in entries if entry.digest.startswith(digest)]
-        return matching[0] if len(matching) == 1 else None
+        matching = [entry for entry in entries if entry.digest.startswith(digest) and len(digest) >= LEAST_PREFIX]
+        if len(matching) != 1:
+            names = ", ".join(sorted({entry.name for entry in entries})) or "none"
+            raise ModelUnfit(
+                f"model {name_or_digest!r}",
+                expected=f"a model's name ({names}), or at least {LEAST_PREFIX} characters of one digest",
+                got=f"{len(matching)} digests that begin so" if matching else "neither",
+                advice="see `bank-node models`",
+            )  # fmt: skip
+        return matching[0]
 
     def of_training(self, training: str) -> ModelEntry | None:
         """What this training has left."""

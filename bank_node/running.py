@@ -8,8 +8,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pydantic import TypeAdapter, ValidationError
-
 from bank_node.errors import ContributionLost, KeysLost, SecondContributorSet
 from bank_node.learner import Learner
 from bank_node.node import Node
@@ -17,7 +15,6 @@ from bank_node.protection import Protection
 from bank_node.training_store import TrainingStore
 from crypto import errors as crypto_errors
 from crypto.member import AnswerRecord
-from learning.errors import DataRejected
 from learning.query import Algorithm, LocalCache, Query
 from protocol.history import contributors_digest
 from protocol.ids import NodeId, TrainingId, uuid_bytes
@@ -31,17 +28,11 @@ def build_algorithm(learning: Mapping[str, Any]) -> Algorithm[Any, Any, Any]:
     """The algorithm of a plan's `learning` settings.
 
     Raises:
-        DataRejected: the settings are not those of any algorithm; the field is named.
+        SettingsRejected: the settings are not those of any algorithm; the field is named.
     """
     from learning import algorithms  # noqa: PLC0415  # pulls in pandas and Numba
 
-    try:
-        settings: Any = TypeAdapter(algorithms.LearningSettings).validate_python(dict(learning))
-    except ValidationError as error:
-        found = error.errors()[0]
-        field = ".".join(map(str, found["loc"])) or "learning"
-        raise DataRejected(field, expected="settings of a known algorithm", got=found["msg"]) from error
-    return algorithms.build(settings)
+    return algorithms.build(algorithms.settings_of(learning))
 
 
 class Running:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 
 from learning.drift import Drift, DriftSettings
 from learning.entities import EntityTableSettings
 from learning.entity_tables import EntityTables
+from learning.errors import SettingsRejected
 from learning.fedavg import FederatedAveraging
 from learning.gbdt import GradientBoosting
 from learning.gbdt_settings import GbdtSettings
@@ -18,21 +20,31 @@ from learning.query import Algorithm
 from learning.random_trees import RandomTrees
 from learning.random_trees_settings import RandomTreesSettings
 
+#: The settings of any algorithm.
+AnySettings = (
+    GbdtSettings | RandomTreesSettings | LogisticSettings | FedAvgSettings | EntityTableSettings | DriftSettings
+)
 #: What a plan's `learning` may be; `kind` says which.
-LearningSettings = Annotated[
-    GbdtSettings | RandomTreesSettings | LogisticSettings | FedAvgSettings | EntityTableSettings | DriftSettings,
-    Field(discriminator="kind"),
-]
+LearningSettings = Annotated[AnySettings, Field(discriminator="kind")]
+_ADAPTER: TypeAdapter[AnySettings] = TypeAdapter(LearningSettings)
 
 
-def build(
-    settings: GbdtSettings
-    | RandomTreesSettings
-    | LogisticSettings
-    | FedAvgSettings
-    | EntityTableSettings
-    | DriftSettings,
-) -> Algorithm[Any, Any, Any]:
+def settings_of(learning: Mapping[str, Any]) -> AnySettings:
+    """A plan's `learning` as its algorithm's settings.
+
+    Raises:
+        SettingsRejected: it is none of any algorithm; the field is named.
+    """
+    try:
+        return _ADAPTER.validate_python(dict(learning))
+    except ValidationError as error:
+        found = error.errors()[0]
+        # Without a known kind pydantic names no field: it could not even choose whose fields there are.
+        field = ".".join(map(str, ("learning", *found["loc"]))) if found["loc"] else "learning.kind"
+        raise SettingsRejected(field, got=found["msg"]) from error
+
+
+def build(settings: AnySettings) -> Algorithm[Any, Any, Any]:
     """The algorithm of these settings."""
     match settings:
         case GbdtSettings():

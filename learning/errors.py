@@ -47,6 +47,20 @@ class DataRejected(LearningError):
         self.got = got
 
 
+class SettingsRejected(LearningError):
+    """A plan's `learning` that is no algorithm's settings; the field is named.
+
+    Attributes:
+        field: the first field at fault, with dots.
+        got: what is wrong with it.
+    """
+
+    def __init__(self, field: str, *, got: str) -> None:
+        super().__init__(f"{field}: expected settings of a known algorithm, got: {got}")
+        self.field = field
+        self.got = got
+
+
 class DidNotConverge(LearningError):
     """An iteration that used up its rounds before its step fell below the tolerance.
 

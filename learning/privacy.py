@@ -1,8 +1,11 @@
 """Record-level differential privacy of sums: clipping, noise that the banks add together, and what it costs.
 
 Every bank adds its part of the noise before encryption, so that the sum carries the noise and nobody knows it
-(distributed noise: Dwork, Kenthapadi, McSherry, Mironov and Naor, Eurocrypt 2006). Neighbouring data sets differ by
-adding or removing one record of one bank.
+(distributed noise: Dwork, Kenthapadi, McSherry, Mironov and Naor, Eurocrypt 2006). Neighbouring data sets differ in one
+record of one bank that is *blanked*: it adds nothing to any sum, and every other record adds what it did. (Taking its
+row out of the table is something else: a split by row would then give later rows other parts.) So what a sum's
+sensitivity bounds is what one record adds to it, and features that are derived from several records have no place in a
+plan with noise: blanking one of those would change what the others add.
 
 Parts. Of the banks whose contributions a round sums, at least `minimum` contribute and at most `colluders` of them
 subtract their own noise again. The other `honest` = minimum - colluders banks alone must reach the plan's variance, so
@@ -172,10 +175,10 @@ def noise_multiplier_for(target_epsilon: float, delta: float, rounds: int) -> fl
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One line of a bank's privacy ledger."""
+    """One line of a bank's privacy ledger; `spent` is None for a training without noise, which no epsilon bounds."""
 
     purpose: str
-    spent: GaussianRounds
+    spent: GaussianRounds | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +186,7 @@ class PrivacyLedger:
     """What a bank has spent on one data set, and what it will spend at most. A value: `spend` returns a new one.
 
     Attributes:
-        budget: the largest epsilon.
+        budget: the largest epsilon; infinite without a budget.
         delta: at which epsilon is stated.
         entries: what was spent, oldest first; all of them on the same records (the worst case).
     """
@@ -193,12 +196,25 @@ class PrivacyLedger:
     entries: tuple[LedgerEntry, ...] = ()
 
     def epsilon(self) -> float:
-        """Epsilon spent so far."""
-        return epsilon(tuple(entry.spent for entry in self.entries), self.delta)
+        """Epsilon spent so far; infinite after a training without noise."""
+        return self._epsilon(self.entries)
 
-    def epsilon_after(self, spent: GaussianRounds) -> float:
+    def epsilon_after(self, spent: GaussianRounds | None) -> float:
         """Epsilon if `spent` were spent as well."""
-        return epsilon((*(entry.spent for entry in self.entries), spent), self.delta)
+        return self._epsilon((*self.entries, LedgerEntry("", spent)))
+
+    def _epsilon(self, entries: tuple[LedgerEntry, ...]) -> float:
+        noised = tuple(entry.spent for entry in entries if entry.spent is not None)
+        return epsilon(noised, self.delta) if len(noised) == len(entries) else math.inf
+
+    @property
+    def without_noise(self) -> tuple[str, ...]:
+        """What was done without noise."""
+        return tuple(entry.purpose for entry in self.entries if entry.spent is None)
+
+    def of_noise(self) -> PrivacyLedger:
+        """The ledger of what was done with noise alone."""
+        return replace(self, entries=tuple(entry for entry in self.entries if entry.spent is not None))
 
     def would_exceed(self, spent: GaussianRounds) -> bool:
         """Whether `spent` does not fit into the budget any more."""
@@ -213,19 +229,24 @@ class PrivacyLedger:
         after = self.epsilon_after(spent)
         if after > self.budget:
             raise BudgetExceeded(purpose, budget=self.budget, would_be=after)
+        return self.record(purpose, spent)
+
+    def record(self, purpose: str, spent: GaussianRounds | None) -> PrivacyLedger:
+        """The ledger with one more line, whether it fits or not."""
         return replace(self, entries=(*self.entries, LedgerEntry(purpose, spent)))
 
     def to_json(self) -> str:
-        """The ledger as JSON, to be stored by the bank."""
+        """The ledger as JSON, to be stored by the bank. JSON has no infinity: what is unbounded is null there."""
         entries = [
-            {
-                "noise_multiplier": entry.spent.noise_multiplier,
-                "purpose": entry.purpose,
-                "rounds": entry.spent.rounds,
-            }
+            {"noise_multiplier": None, "purpose": entry.purpose, "rounds": None}
+            if entry.spent is None
+            else {"noise_multiplier": entry.spent.noise_multiplier, "purpose": entry.purpose,
+                  "rounds": entry.spent.rounds}
             for entry in self.entries
-        ]
-        return json.dumps({"budget": self.budget, "delta": self.delta, "entries": entries}, sort_keys=True)
+        ]  # fmt: skip
+        budget = self.budget if math.isfinite(self.budget) else None
+        document = {"budget": budget, "delta": self.delta, "entries": entries}
+        return json.dumps(document, sort_keys=True, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> PrivacyLedger:
@@ -236,12 +257,14 @@ class PrivacyLedger:
         """
         try:
             document = json.loads(text)
-            entries = tuple(
-                LedgerEntry(
-                    str(entry["purpose"]), GaussianRounds(float(entry["noise_multiplier"]), int(entry["rounds"]))
-                )
-                for entry in document["entries"]
-            )
-            return cls(budget=float(document["budget"]), delta=float(document["delta"]), entries=entries)
+            entries = tuple(LedgerEntry(str(entry["purpose"]), _spent(entry)) for entry in document["entries"])
+            budget = math.inf if document["budget"] is None else float(document["budget"])
+            return cls(budget=budget, delta=float(document["delta"]), entries=entries)
         except (ValueError, KeyError, TypeError) as error:
             raise DataRejected("ledger", expected="a privacy ledger", got=type(error).__name__) from error
+
+
+def _spent(entry: dict[str, Any]) -> GaussianRounds | None:
+    if entry["noise_multiplier"] is None:
+        return None
+    return GaussianRounds(float(entry["noise_multiplier"]), int(entry["rounds"]))

@@ -108,6 +108,11 @@ class Plan(WireModel):
             and protection.threshold > protection.committee_size
         ):
             raise ValueError("protection.threshold: must not exceed protection.committee_size")
+        if self.learning.get("privacy") is not None and self.features.profile_windows_days:
+            raise ValueError(
+                "features.profile_windows_days: must be empty where learning.privacy is set: record-level privacy "
+                "counts a record once, and a profile carries it into the features of the customer's other rows"
+            )
         # The largest committee has the largest threshold; a smaller one is looked at when the banks are known.
         threshold = protection.threshold_for(protection.committee_size or MAX_COMMITTEE)
         if protection.level is ProtectionLevel.CKKS and threshold <= protection.colluders:

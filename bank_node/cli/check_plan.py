@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from bank_node.cli.common import command_errors, home_option, json_option, show_json
-from bank_node.errors import DataUnfit, Refused, SettingsInvalid
+from bank_node.errors import DataUnfit, PlanInvalid, Refused
 from bank_node.home import Home
 
 
@@ -33,7 +33,8 @@ def check_plan(file: Path, home: Home, as_json: bool) -> None:
         plan = Plan.model_validate_json(file.read_bytes())
     except ValidationError as error:
         found = error.errors()[0]
-        raise SettingsInvalid(f"{file}: {'.'.join(map(str, found['loc']))}: {found['msg']}") from error
+        field = ".".join(map(str, found["loc"])) or "plan"
+        raise PlanInvalid(str(file), field=field, expected="a plan", got=found["msg"]) from error
     with open_node(home) as node:
         try:
             node.policy.plan.check(PlanRequest(plan))

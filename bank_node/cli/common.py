@@ -34,6 +34,12 @@ def command_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         except NodeError as error:
             click.echo(f"bank-node: {error}", err=True)
             sys.exit(exit_code_of(error))
+        except BrokenPipeError:
+            raise  # who has asked has heard enough: click ends quietly
+        except OSError as error:
+            what = error.strerror or type(error).__name__
+            click.echo(f"bank-node: {error.filename or 'a file'}: {what}; check its owner and the disk", err=True)
+            sys.exit(ExitCode.FAILED)
         except KeyboardInterrupt:
             sys.exit(ExitCode.INTERRUPTED)
 

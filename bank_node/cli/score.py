@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from bank_node.cli.common import command_errors, home_option, json_option, show_json
-from bank_node.errors import Refused
 from bank_node.home import Home
 
 
@@ -31,7 +30,7 @@ def models(home: Home, as_json: bool) -> None:
     current = registry.current()
     rows: list[dict[str, Any]] = [
         {"name": e.name, "digest": e.digest, "training": e.training, "rounds": e.rounds,
-         "kind": e.plan.learning.get("kind"), "protection": e.plan.protection.level.value,
+         "kind": e.kind, "protection": e.plan.protection.level.value,
          "current": current.get(e.name) == e.digest}
         for e in registry.entries()
     ]  # fmt: skip
@@ -44,44 +43,72 @@ def models(home: Home, as_json: bool) -> None:
         click.echo(f"{mark} {row['name']}  {row['kind']}  {row['digest'][:16]}  {row['rounds']} rounds{open_text}")
 
 
-def _load(kind: Any, content: bytes) -> Any:
-    if kind == "gbdt":
-        from learning.gbdt_model import GbdtModel  # noqa: PLC0415  # pulls in pandas
+class _Share(click.ParamType[float]):
+    name = "share"
 
-        return GbdtModel.from_bytes(content)
-    if kind == "logistic":
-        from learning.logistic_model import LogisticModel  # noqa: PLC0415  # pulls in pandas
-
-        return LogisticModel.from_bytes(content)
-    raise Refused("score", expected="a model that scores", got=f"kind {kind!r}", advice="name one with --model")
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        text = str(value).strip()
+        try:
+            share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            share = 0.0
+        if not 0 < share <= 1:
+            self.fail(f"expected a part of the rows such as 1% or 0.01, got {text!r}", param, ctx)
+        return share
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
-@click.option("--model", "name", help="Name or digest. [default: the newest]")
+@click.option("--model", "name", help="Name, or digest (its first 6 characters will do). [default: the newest]")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="CSV to write.")
+@click.option("--id-column", help="Column of the file to pass through, the transaction's number say.")
+@click.option("--alerts", "share", type=_Share(), help="Mark the rows with the highest scores, such as 1%.")
 @home_option
 @json_option
 @command_errors
-def score(file: Path, name: str | None, out: Path, home: Home, as_json: bool) -> None:
-    """Score a file of transactions with a released model; features are derived inside the bank as in training.
+def score(  # noqa: PLR0917  # click passes them by name
+    file: Path, name: str | None, out: Path, id_column: str | None, share: float | None, home: Home, as_json: bool
+) -> None:
+    """Score a file of transactions with a released model.
+
+    Features are derived inside the bank as in training: customer profiles look back on the plan's dataset, whose
+    settings in node.toml hold for the file as well. A warning says if that dataset does not reach back far enough.
 
     \b
     Example:
-      bank-node score today.parquet --out scores.csv
+      bank-node score today.parquet --out scores.csv --id-column transaction --alerts 1%
     """
     from bank_node.opening import open_node  # noqa: PLC0415  # `--help` answers without it
+    from bank_node.scoring import (  # noqa: PLC0415
+        alert_threshold,
+        choose_model,
+        probabilities_of,
+        require_writable,
+        scores_table,
+        write_scores,
+    )
 
+    require_writable(out)
     with open_node(home) as node:
-        entry = node.registry.find(name)
-        if entry is None:
-            raise Refused("score", expected="a released model", got="none", advice="see `bank-node models`")
-        model = _load(entry.plan.learning.get("kind"), node.registry.model_bytes(entry))
-        frame = node.data.for_scoring(entry.plan, file.absolute())
-        probabilities = model.predict_proba(frame)
-    frame[[]].assign(fraud_probability=probabilities).to_csv(out, index_label="row")
-    summary = {"model": entry.name, "digest": entry.digest, "rows": len(frame), "out": str(out)}
+        entry, model = choose_model(node.registry, name)
+        rows = node.data.for_scoring(entry.plan, file.absolute(), id_column=id_column)
+    probabilities = probabilities_of(model, rows, file)
+    threshold = None if share is None else alert_threshold(probabilities, share)
+    table = scores_table(probabilities, rows.identifiers, threshold)
+    write_scores(table, out)
+    reach = rows.look_back
+    summary: dict[str, Any] = {"model": entry.name, "digest": entry.digest, "rows": len(table), "out": str(out)}
+    if threshold is not None:
+        summary["alerts"] = {"rows": int(table["alert"].sum()), "threshold": threshold}
+    if reach is not None:
+        summary |= {"history": reach.to_dict(), "warnings": reach.warnings()}
+        for warning in reach.warnings():
+            click.echo(f"bank-node: warning: {warning}", err=True)
     if as_json:
         show_json(summary)
-    else:
-        click.echo(f"{out}: {len(frame)} scores of model {entry.name} ({entry.digest[:16]})")
+        return
+    click.echo(f"{out}: {len(table)} scores of model {entry.name} ({entry.digest[:16]})")
+    if threshold is not None:
+        click.echo(f"alerts: {summary['alerts']['rows']} rows with a score of {threshold:.6g} or more")
+    if reach is not None:
+        click.echo(f"history: {reach.rows} rows of dataset {reach.dataset!r}, {reach.days:.1f} days back")

@@ -36,11 +36,11 @@ class CSVSource:
         mapping = renamed(self._name, self._header(), self._rename)
         return TableDescription({new: str(sample[old].dtype) for new, old in mapping.items()}, rows=None)
 
-    def read(self, columns: Sequence[str], *, times: Sequence[str] = ()) -> pd.DataFrame:
+    def read(self, columns: Sequence[str], *, times: Sequence[str] = (), texts: Sequence[str] = ()) -> pd.DataFrame:
         """See `DataSource.read`."""
         mapping = renamed(self._name, self._header(), self._rename)
         files = wanted(self._name, mapping, columns)
-        frame = self._load(usecols=files)
+        frame = self._load(usecols=files, dtype={mapping[column]: str for column in texts})
         frame = frame[files].set_axis(list(columns), axis=1)
         return with_times(self._name, frame, times)
 

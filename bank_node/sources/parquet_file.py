@@ -37,13 +37,17 @@ class ParquetSource:
         mapping = renamed(self._name, schema.names, self._rename)
         return TableDescription({new: str(schema.field(old).type) for new, old in mapping.items()}, rows=rows)
 
-    def read(self, columns: Sequence[str], *, times: Sequence[str] = ()) -> pd.DataFrame:
+    def read(self, columns: Sequence[str], *, times: Sequence[str] = (), texts: Sequence[str] = ()) -> pd.DataFrame:
         """See `DataSource.read`."""
         try:
-            present = pq.read_schema(self._path).names
-            files = wanted(self._name, renamed(self._name, present, self._rename), columns)
+            mapping = renamed(self._name, pq.read_schema(self._path).names, self._rename)
+            files = wanted(self._name, mapping, columns)
+            table = pq.read_table(self._path, columns=files)
+            for column in texts:  # here, since pandas makes floats of whole numbers with gaps
+                index = table.schema.get_field_index(mapping[column])
+                table = table.set_column(index, mapping[column], table.column(index).cast(pa.string()))
             # The rows alone: an index that pandas has stored with them is not the bank's.
-            frame = pq.read_table(self._path, columns=files).to_pandas(ignore_metadata=True)
+            frame = table.to_pandas(ignore_metadata=True)
         except (OSError, pa.ArrowException) as error:
             raise self._unreadable(error) from None
         frame = frame[files].set_axis(list(columns), axis=1)

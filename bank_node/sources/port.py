@@ -40,12 +40,13 @@ class DataSource(Protocol):
             DataUnfit: the table can not be read.
         """
 
-    def read(self, columns: Sequence[str], *, times: Sequence[str] = ()) -> pd.DataFrame:
+    def read(self, columns: Sequence[str], *, times: Sequence[str] = (), texts: Sequence[str] = ()) -> pd.DataFrame:
         """The named columns of all rows, in the table's own order.
 
         Args:
             columns: what is wanted; every one must be there.
             times: those of them that are times, parsed to ``datetime64[ns]``; those with a zone are turned to UTC.
+            texts: those of them that are taken as they are written: "007" is not 7.
 
         Raises:
             DataUnfit: a column is missing or can not be read as a time.
@@ -64,9 +65,7 @@ def open_source(name: str, settings: DatasetSettings, home: Path) -> DataSource:
         SettingsInvalid: the format can not be told from the file's ending.
         DataUnfit: there is no such file.
     """
-    path = settings.path if settings.path.is_absolute() else home / settings.path
-    if not path.is_file():
-        raise DataUnfit(f"dataset {name!r}", column=None, expected=f"a file at {path}", got="none")
+    path = path_of(name, settings, home)
     kind = settings.format if settings.format != "auto" else _format_of(path)
     # Imported here: both pull in pandas.
     if kind == "csv":
@@ -76,6 +75,18 @@ def open_source(name: str, settings: DatasetSettings, home: Path) -> DataSource:
     from bank_node.sources.parquet_file import ParquetSource  # noqa: PLC0415  # see above
 
     return ParquetSource(name, path, settings.rename)
+
+
+def path_of(name: str, settings: DatasetSettings, home: Path) -> Path:
+    """Where a dataset's file is; arguments as for `open_source`.
+
+    Raises:
+        DataUnfit: there is no such file.
+    """
+    path = home / settings.path  # what is absolute stays as it is
+    if not path.is_file():
+        raise DataUnfit(f"dataset {name!r}", column=None, expected=f"a file at {path}", got="none")
+    return path
 
 
 def _format_of(path: Path) -> str:

@@ -4,13 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bank_node.bank_data import BankData
+from bank_node.bank_data import HELD, BankData
+from bank_node.data_pin import DataPins
 from bank_node.durable import Disk
-from bank_node.errors import DataUnfit, SettingsInvalid
+from bank_node.errors import DataChanged, DataUnfit, PlanInvalid, SettingsInvalid
 from bank_node.registry import Registry
 from bank_node.settings import DatasetSettings
 from protocol.plan import Plan
 
+TRAINING = "01930000-0000-7000-8000-000000000001"
 INPUTS = {
     "features": [
         {"kind": "numeric", "name": "amount"},
@@ -37,6 +39,11 @@ def plan(learning=None, **inputs):
     )
 
 
+def bank_data(folder, datasets):
+    registry, pins = Registry(folder / "models", Disk()), DataPins(folder / "trainings", Disk())
+    return BankData(folder, datasets, registry, lambda sealed: sealed, pins)
+
+
 @pytest.fixture(params=["csv", "parquet"])
 def table(request, tmp_path):
     """Writes a table as the bank's file, and gives what the node makes of it."""
@@ -45,17 +52,17 @@ def table(request, tmp_path):
         path = tmp_path / f"transactions.{request.param}"
         frame.to_csv(path, index=False) if request.param == "csv" else frame.to_parquet(path)
         datasets = {"transactions": DatasetSettings(path=path.name)}
-        return BankData(tmp_path, datasets, Registry(tmp_path / "models", Disk()), lambda sealed: sealed)
+        return bank_data(tmp_path, datasets)
 
     return make
 
 
 def test_a_table_that_fits_is_kept_for_the_training(table):
     data = table(rows())
-    data.check(plan(), max_rows=200)
-    prepared = data.prepared(plan(), None)
+    data.check(plan(), max_rows=200, training=TRAINING)
+    prepared = data.prepared(TRAINING, plan(), None)
     assert prepared.X.shape == (200, 3)
-    assert data.prepared(plan(), None) is prepared
+    assert data.prepared(TRAINING, plan(), None) is prepared
     np.testing.assert_allclose(prepared.X[:, 0], rows()["amount"].astype(np.float32))
     assert prepared.X[:, 2].tolist() == [hour % 24 for hour in range(200)]
 
@@ -64,7 +71,7 @@ def test_local_times_with_the_offsets_of_summer_and_winter_are_taken_in_utc(tabl
     local = ["2026-01-01T00:30:00+01:00", "2026-07-01T00:30:00+02:00"]
     data = table(rows().iloc[:2].assign(when=local))
     data.check(plan(), max_rows=200)
-    assert data.prepared(plan(), None).X[:, 2].tolist() == [23.5, 22.5]
+    assert data.prepared(TRAINING, plan(), None).X[:, 2].tolist() == [23.5, 22.5]
 
 
 @pytest.mark.parametrize("change", [{"fraud": 0}, {"fraud": 1}, {"amount": 5.0}, {"amount": np.nan}, {"channel": None}])
@@ -75,7 +82,7 @@ def test_a_bank_of_one_class_or_with_dull_columns_takes_part(table, change):
 def test_an_empty_table_takes_part(table):
     data = table(rows().iloc[:0])
     data.check(plan(), max_rows=200)
-    assert data.prepared(plan(), None).rows == 0
+    assert data.prepared(TRAINING, plan(), None).rows == 0
 
 
 @pytest.mark.parametrize(
@@ -121,11 +128,26 @@ def test_what_only_the_first_sum_would_show_is_known_before_the_bank_accepts(tab
         table(rows()).check(plan(), max_rows=199)
 
 
-def test_settings_that_no_algorithm_has_are_refused_by_their_field(table):
-    with pytest.raises(DataUnfit, match="max_depth"):
-        table(rows()).check(plan({"max_depth": 99}), max_rows=200)
-    with pytest.raises(DataUnfit, match="early_stopping_rounds"):
-        table(rows()).check(plan({"early_stopping_rounds": 5}), max_rows=200)
+@pytest.mark.parametrize(
+    ("learning", "field", "said"),
+    [
+        ({"kind": "gbtd"}, "learning.kind", "'gbdt', 'random_gbdt'"),
+        ({}, "learning.kind", "kind"),
+        ({"kind": ["gbdt"]}, "learning.kind", "kind"),
+        ({"kind": "gbdt"}, "learning.gbdt.inputs", "required"),
+        ({"kind": "gbdt", "inputs": "all"}, "learning.gbdt.inputs", "dictionary"),
+        ({"kind": "entity_tables"}, "learning.entity_tables.entities", "required"),
+        ({"kind": "drift", "inputs": INPUTS}, "learning.drift", "test rows"),
+        ({"kind": "gbdt", "inputs": INPUTS, "max_depth": 99}, "learning.gbdt.max_depth", "less than or equal to 12"),
+        ({"kind": "gbdt", "inputs": INPUTS, "early_stopping_rounds": 5}, "learning.gbdt", "early_stopping_rounds"),
+    ],
+)
+def test_settings_that_no_algorithm_has_are_refused_by_their_field(table, learning, field, said):
+    wrong = Plan.model_validate({"name": "cards", "learning": learning})
+    with pytest.raises(PlanInvalid, match=said) as error:
+        table(rows()).check(wrong, max_rows=200)
+    assert error.value.field == field
+    assert "plan 'cards'" in str(error.value)
 
 
 def test_a_dataset_that_the_node_does_not_have_is_named(table):
@@ -138,6 +160,67 @@ def test_a_column_twice_in_a_file_is_refused_and_not_taken_from_its_first_place(
     path = tmp_path / "transactions.csv"
     path.write_text("amount,channel,when,fraud,amount\n1.0,web,2026-01-01,0,9.0\n2.0,web,2026-01-01,1,8.0\n")
     datasets = {"transactions": DatasetSettings(path=path.name)}
-    data = BankData(tmp_path, datasets, Registry(tmp_path / "models", Disk()), lambda sealed: sealed)
+    data = bank_data(tmp_path, datasets)
     with pytest.raises(SettingsInvalid, match="'amount' and 'amount' are both called 'amount'"):
         data.check(plan(), max_rows=200)
+
+
+def other(number):
+    return f"01930000-0000-7000-8000-{number:012d}"
+
+
+def test_a_training_goes_on_with_its_own_rows_or_not_at_all(tmp_path):
+    path = tmp_path / "transactions.csv"
+    rows().to_csv(path, index=False)
+    datasets = {"transactions": DatasetSettings(path=path.name)}
+    bank_data(tmp_path, datasets).check(plan(), max_rows=200, training=TRAINING)
+
+    tonight = rows().assign(amount=1.0)
+    tonight.to_csv(path, index=False)  # the nightly export, and then a restart
+    restarted = bank_data(tmp_path, datasets)
+    with pytest.raises(DataChanged, match="the rows with which this bank has accepted it") as caught:
+        restarted.prepared(TRAINING, plan(), None)
+    assert "put the file of that time back" in str(caught.value)
+    restarted.check(plan(), max_rows=200, training=other(2))  # the next training takes the new rows
+    assert restarted.prepared(other(2), plan(), None).X[0, 0] == 1.0
+    with pytest.raises(DataChanged):
+        restarted.prepared(TRAINING, plan(), None)
+
+    rows().to_csv(path, index=False)  # the same rows, written another time
+    np.testing.assert_allclose(restarted.prepared(TRAINING, plan(), None).X[:, 0], rows()["amount"].astype(np.float32))
+
+
+def test_a_column_that_is_renamed_otherwise_since_is_other_data(tmp_path):
+    path = tmp_path / "transactions.csv"
+    rows().assign(net=1.0).to_csv(path, index=False)
+    bank_data(tmp_path, {"transactions": DatasetSettings(path=path)}).check(plan(), max_rows=200, training=TRAINING)
+    renamed = DatasetSettings(path=path, rename={"amount": "gross", "net": "amount"})
+    with pytest.raises(DataChanged, match="its settings were changed"):
+        bank_data(tmp_path, {"transactions": renamed}).prepared(TRAINING, plan(), None)
+
+
+def test_trainings_side_by_side_keep_their_rows_in_memory(tmp_path):
+    path = tmp_path / "transactions.csv"
+    rows().to_csv(path, index=False)
+    data = bank_data(tmp_path, {"transactions": DatasetSettings(path=path.name)})
+    for number in range(HELD):
+        data.check(plan(), max_rows=200, training=other(number))
+    first = [data.prepared(other(number), plan(), None) for number in range(HELD)]
+    data.forget(other(0))
+    path.unlink()  # nobody reads it for those that are held
+    assert [data.prepared(other(number), plan(), None) for number in range(1, HELD)] == first[1:]
+    with pytest.raises(DataUnfit, match="expected a file at"):
+        data.prepared(other(0), plan(), None)
+
+
+def test_of_more_trainings_than_are_held_the_one_that_was_not_used_for_longest_is_read_again(tmp_path):
+    path = tmp_path / "transactions.csv"
+    rows().to_csv(path, index=False)
+    data = bank_data(tmp_path, {"transactions": DatasetSettings(path=path.name)})
+    first = [data.prepared(other(number), plan(), None) for number in range(HELD)]
+    data.prepared(other(0), plan(), None)
+    data.prepared(other(HELD), plan(), None)
+    assert data.prepared(other(0), plan(), None) is first[0]
+    again = data.prepared(other(1), plan(), None)
+    assert again is not first[1]
+    np.testing.assert_array_equal(again.X, first[1].X)
