@@ -12,14 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import tenacity
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 
+from consortium.errors import ConsortiumError
 from consortium.migrations import HEAD
 
 _BUSY_TIMEOUT_S = 30
 _LOCK = 0x6672_6175  # any constant: who holds this advisory lock migrates
+
+
+class DatabaseUnusable(ConsortiumError):
+    """A database's URL that names none, or a place that cannot be written to; never says the URL: it has a password."""
+
+    def __init__(self, got: str, *, expected: str = "postgresql://user@host/name or sqlite:////folder/file") -> None:
+        super().__init__(f"database: expected {expected}, {got}; see CONSORTIUM_DATABASE_URL and CONSORTIUM_DATA_DIR")
 
 
 class Base(DeclarativeBase):
@@ -32,22 +40,26 @@ class Database:
     Args:
         url: SQLAlchemy's; ``sqlite:///file`` or ``postgresql+psycopg://…``.
         pool_size: connections held; no one holds a connection while it waits for anything else.
+        durable: a commit is on disk when it returns. For notes that may be lost with a crash it need not be, which
+            saves waiting for the disk.
+
+    Raises:
+        DatabaseUnusable: the URL names none that this service can use.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 16) -> None:
-        parsed = make_url(url)
-        if parsed.drivername == "postgresql":
-            parsed = parsed.set(drivername="postgresql+psycopg")
+    def __init__(self, url: str | URL, *, pool_size: int = 16, durable: bool = True) -> None:
+        parsed = _parsed(url)
         self.url = parsed
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         options: dict[str, Any] = {}
         if self.is_sqlite:
-            if parsed.database:
-                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(parsed)
             options["connect_args"] = {"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False}
+        elif not durable:
+            options["connect_args"] = {"options": "-c synchronous_commit=off"}
         self.engine: Engine = create_engine(parsed, pool_size=pool_size, max_overflow=pool_size, **options)
         if self.is_sqlite:
-            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "connect", _prepare_sqlite if durable else _prepare_sqlite_undurable)
             event.listen(self.engine, "begin", _begin_sqlite)
 
     @contextmanager
@@ -68,6 +80,17 @@ class Database:
             # On PostgreSQL this saves two round trips; SQLite's driver would forget how it was set up.
             options = {"writes": False} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
             session.connection(execution_options=options)
+            yield session
+
+    @contextmanager
+    def noting(self, name: str) -> Iterator[Session]:
+        """A session for single statements that write, each in one round trip and committed by itself."""
+        if self.is_sqlite:
+            with self.transaction(name) as session:
+                yield session
+            return
+        with Session(self.engine, info={"name": name}) as session:
+            session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
             yield session
 
     def create(self, *, patience_s: float = 60.0) -> None:
@@ -113,6 +136,33 @@ def _migrate(connection: Connection) -> None:
     config.set_main_option("script_location", "consortium:migrations")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _parsed(url: str | URL) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise DatabaseUnusable("got something else") from error
+    if parsed.drivername in {"postgresql", "postgres"}:
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername not in {"sqlite", "sqlite+pysqlite", "postgresql+psycopg"}:
+        raise DatabaseUnusable(f"got one of {parsed.drivername}")
+    return parsed
+
+
+def _make_folder(url: URL) -> None:
+    if not url.database:
+        return
+    folder = Path(url.database).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseUnusable(f"got {folder}: {error.strerror}", expected="a folder that can be written to") from error
+
+
+def _prepare_sqlite_undurable(connection: Any, record: Any) -> None:
+    _prepare_sqlite(connection, record)
+    connection.execute("PRAGMA synchronous = NORMAL")
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

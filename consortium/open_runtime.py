@@ -14,17 +14,12 @@ from consortium.notify.local import LocalNotifier
 from consortium.notify.port import Notifier
 from consortium.queue.by_celery import CeleryQueue
 from consortium.queue.embedded import EmbeddedQueue
-from consortium.queue.port import Task, TaskQueue
+from consortium.queue.port import TaskQueue
 from consortium.reconciler import Reconciler
 from consortium.replay import BuildAlgorithm, LearningStates, build_algorithm
 from consortium.runtime import Runtime
 from consortium.settings import Settings
-from consortium.tasks import TASKS
-
-
-def run_task(runtime: Runtime, task: Task) -> None:
-    """Does a task."""
-    TASKS[task.name](runtime, *task.arguments)
+from consortium.task_runner import TaskRunner
 
 
 def _assemble(settings: Settings, queue: TaskQueue, notifier: Notifier, build: BuildAlgorithm, clock: Clock) -> Runtime:
@@ -62,13 +57,16 @@ def open_server_runtime(
     queue = EmbeddedQueue(workers=settings.worker_concurrency or min(4, os.cpu_count() or 1))
     runtime = _assemble(settings, queue, LocalNotifier(), build, clock)
     reconciler = Reconciler(runtime, every_s=settings.reconcile_s)
-    queue.start(lambda task: run_task(runtime, task))
+    runner = TaskRunner(runtime, give_up_after=settings.task_attempts)
+    runner.start()
+    queue.start(runner.run)
     reconciler.start()
     try:
         yield runtime
     finally:
         reconciler.close()
         queue.close()
+        runner.close()
         runtime.db.close()
 
 

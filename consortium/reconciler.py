@@ -1,8 +1,9 @@
-"""Finds what is due: deadlines that have passed, and work that a lost queue has forgotten. The database is the truth.
+"""Finds what is due: deadlines that have passed, work that a lost queue has forgotten, and bodies past their retention.
+The database is the truth.
 
 It runs in every worker (and in the server, when that works itself); several at once do no harm, since every step is a
-compare-and-set. After a start it lets no deadline pass for `GRACE_S`: when the service itself was away, the banks were
-not late.
+compare-and-set, and what one has queued the others leave alone for a while. After a start it lets no deadline pass for
+`GRACE_S`: when the service itself was away, the banks were not late.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from consortium.queue import leases
 from consortium.queue.port import Effects, Task, TaskName
 from consortium.rounds.tables import Assignment, Contribution, Round, SumRange
 from consortium.runtime import Runtime
+from consortium.storage.service import due_for_sweep
 from consortium.trainings.moves import lock_training
 from consortium.trainings.settle import settle
 from consortium.trainings.tables import Training
@@ -24,8 +27,12 @@ from protocol.states import RoundState, TrainingState
 
 #: How long after a start, or after the database was away, no deadline passes: the banks need it to find the service.
 GRACE_S = 10.0
-#: A task that is due for so long was lost, or its worker is busy; asking twice is harmless.
+#: A task that is due for so long was lost, or its worker is busy.
 FORGOTTEN_S = 3.0
+#: How often each of them looks for what is to be swept away.
+SWEEP_EVERY_S = 60.0
+#: An upload that was begun so long ago will not be committed any more.
+UNFINISHED_S = 86400.0
 
 log = structlog.get_logger("consortium.reconciler")
 
@@ -34,7 +41,12 @@ _ENDED = [state.value for state in TrainingState if state.ended]
 
 def due_tasks(s: Session, *, now: float, forgotten_s: float = FORGOTTEN_S) -> list[Task]:
     """Tasks that the database says are due and that nobody has done for a while."""
-    live = select(Training.id).where(Training.state.not_in(_ENDED)).scalar_subquery()
+    # While the operator (or too many failures) has paused a training nothing is done; its `resume` settles it anew.
+    live = (
+        select(Training.id)
+        .where(Training.state.not_in(_ENDED), func.coalesce(Training.pause, "") != "operator")
+        .scalar_subquery()
+    )
     before = now - forgotten_s
     contributions = s.execute(
         select(Contribution.training, Contribution.round, Contribution.node).where(
@@ -97,7 +109,7 @@ def overdue_trainings(s: Session, *, now: float) -> list[str]:
 
 
 def reconcile(runtime: Runtime, *, deadlines: bool = True, forgotten_s: float = FORGOTTEN_S) -> None:
-    """Queues what was forgotten and lets passed deadlines take effect.
+    """Queues what was forgotten and nobody is at, and lets passed deadlines take effect.
 
     Args:
         runtime: this process' parts.
@@ -108,10 +120,31 @@ def reconcile(runtime: Runtime, *, deadlines: bool = True, forgotten_s: float = 
     with runtime.db.reading("reconciler.look") as s:
         tasks = due_tasks(s, now=now, forgotten_s=forgotten_s)
         overdue = overdue_trainings(s, now=now) if deadlines else []
-    runtime.release(Effects(tasks=tasks))
+    _queue_unless_taken(runtime, tasks)
     for training_id in overdue:
         with runtime.act("reconciler.deadline") as (session, effects, then):
             settle(session, lock_training(session, training_id), effects, now=then)
+
+
+def _queue_unless_taken(runtime: Runtime, tasks: list[Task]) -> None:
+    if not tasks:
+        return
+    with runtime.db.transaction("reconciler.claim") as s:
+        claimed = leases.claim_to_queue(s, tasks, now=runtime.clock.now())
+    runtime.release(Effects(tasks=claimed))
+
+
+def tidy(runtime: Runtime) -> None:
+    """Queues the sweeping of what is past its retention, and drops what was never finished."""
+    now = runtime.clock.now()
+    with runtime.db.reading("reconciler.retention") as s:
+        due = due_for_sweep(s, now=now)
+    _queue_unless_taken(runtime, [Task(TaskName.SWEEP, (training,)) for training in due])
+    with runtime.db.transaction("reconciler.stale_leases") as s:
+        leases.forget_stale(s, now=now)
+    dropped = runtime.blobs.drop_unfinished(before=now - UNFINISHED_S)
+    if dropped:
+        log.info("reconciler:unfinished_uploads_dropped", count=dropped)
 
 
 class Reconciler:
@@ -141,10 +174,14 @@ class Reconciler:
 
     def _run(self) -> None:
         strict_from = self._runtime.clock.now() + self._grace_s
+        tidy_from = strict_from
         while not self._stop.wait(self._every_s):
             now = self._runtime.clock.now()
             try:
                 reconcile(self._runtime, deadlines=now >= strict_from)
+                if now >= tidy_from:
+                    tidy_from = now + SWEEP_EVERY_S
+                    tidy(self._runtime)
             except SQLAlchemyError as error:
                 strict_from = self._runtime.clock.now() + self._grace_s
                 log.warning("reconciler:database_away", error=type(error).__name__)

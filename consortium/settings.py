@@ -34,6 +34,7 @@ class Settings(BaseSettings):
         range_bytes: how much of a contribution one summing task takes.
         max_wait_s: longest long poll.
         reconcile_s: how often what a lost broker forgot is queued again.
+        task_attempts: failures of a task in a row after which its training is paused with the reason.
         log_level: DEBUG, INFO, WARNING or ERROR.
     """
 
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
     range_bytes: int = Field(default=16 * MEBIBYTE, ge=65536)
     max_wait_s: float = Field(default=55.0, ge=0, le=300)
     reconcile_s: float = Field(default=2.0, gt=0)
+    task_attempts: int = Field(default=10, ge=1, le=1000)
     log_level: Annotated[str, StringConstraints(pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
 
     @property

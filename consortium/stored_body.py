@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from consortium.blobs.port import BlobStore
+from consortium.blobs.port import BlobMissing, BlobStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,5 +28,5 @@ class StoredBody:
         if self.inline is not None:
             return self.inline[offset : None if size is None else offset + size]
         if self.blob is None:
-            raise ValueError("a body that is neither in its row nor in the blob store")
+            raise BlobMissing("of a body whose retention is over")
         return blobs.get(self.blob) if size is None else blobs.get_range(self.blob, offset, size)

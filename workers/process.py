@@ -7,40 +7,38 @@ import os
 from celery import Celery
 
 from consortium.logs import configure_logging
-from consortium.open_runtime import open_worker_runtime, run_task
-from consortium.queue.port import Task
+from consortium.open_runtime import open_worker_runtime
 from consortium.reconciler import Reconciler
 from consortium.rounds.protection import warm_up
-from consortium.runtime import Runtime
 from consortium.settings import Settings
+from consortium.task_runner import TaskRunner
 from workers.app import make_worker_app
 
-__all__ = ["current_runtime", "main", "run"]
+__all__ = ["current_runner", "main"]
 
-_RUNTIME: list[Runtime] = []
-
-
-def current_runtime() -> Runtime:
-    """This process' runtime, opened on first use."""
-    if not _RUNTIME:
-        _RUNTIME.append(open_worker_runtime(Settings()))
-    return _RUNTIME[0]
+_RUNNER: list[TaskRunner] = []
 
 
-def run(runtime: Runtime, task: Task) -> None:
-    """Does a task."""
-    run_task(runtime, task)
+def current_runner() -> TaskRunner:
+    """What runs this process' tasks, opened on first use."""
+    if not _RUNNER:
+        settings = Settings()
+        _RUNNER.append(TaskRunner(open_worker_runtime(settings), give_up_after=settings.task_attempts))
+        _RUNNER[0].start()
+    return _RUNNER[0]
 
 
 def main(settings: Settings | None = None) -> None:
     """Starts a worker of several threads: they share what was compiled and replayed, and sums need no lock."""
     settings = settings or Settings()
     configure_logging(settings.log_level)
-    _RUNTIME.append(open_worker_runtime(settings))
     app: Celery = make_worker_app(settings)
-    runtime = current_runtime()
+    runtime = open_worker_runtime(settings)
     runtime.db.create()
     warm_up()
+    runner = TaskRunner(runtime, give_up_after=settings.task_attempts)
+    runner.start()
+    _RUNNER.append(runner)
     reconciler = Reconciler(runtime, every_s=settings.reconcile_s)
     reconciler.start()
     threads = settings.worker_concurrency or os.cpu_count() or 1
@@ -51,5 +49,6 @@ def main(settings: Settings | None = None) -> None:
         )  # fmt: skip
     finally:
         reconciler.close()
+        runner.close()
         runtime.notifier.close()
         runtime.db.close()

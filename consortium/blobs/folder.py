@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
 from typing import BinaryIO
 
-from consortium.blobs.port import BlobMissing
+from consortium.blobs.port import BlobMissing, BlobStat
 
 
 class FolderBlobs:
@@ -62,6 +63,24 @@ class FolderBlobs:
     def delete(self, key: str) -> None:
         """Deletes a blob, if it is there."""
         (self._folder / key).unlink(missing_ok=True)
+
+    def stat(self, key: str) -> BlobStat | None:
+        """Size and time of a blob; None if there is none."""
+        try:
+            found = (self._folder / key).stat()
+        except FileNotFoundError:
+            return None
+        return BlobStat(found.st_size, found.st_mtime)
+
+    def drop_unfinished(self, *, before: float) -> int:
+        """Deletes uploads that were begun before this time and never committed: their process was killed."""
+        dropped = 0
+        for path in self._incoming.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # another process was quicker, or it was committed
+                if path.stat().st_mtime < before:
+                    path.unlink()
+                    dropped += 1
+        return dropped
 
 
 class FolderWriter:

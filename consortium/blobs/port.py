@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from consortium.errors import ConsortiumError
@@ -13,6 +14,14 @@ class BlobMissing(ConsortiumError):
     def __init__(self, key: str) -> None:
         super().__init__(f"blob {key}: expected stored bytes, got none; they were deleted or never written")
         self.key = key
+
+
+@dataclass(frozen=True, slots=True)
+class BlobStat:
+    """What is known of a blob without reading it: its size, and when it was last written (seconds since the epoch)."""
+
+    size_bytes: int
+    written_at: float
 
 
 class BlobWriter(Protocol):
@@ -54,3 +63,9 @@ class BlobStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Deletes a blob, if it is there."""
+
+    def stat(self, key: str) -> BlobStat | None:
+        """Size and time of a blob; None if there is none."""
+
+    def drop_unfinished(self, *, before: float) -> int:
+        """Deletes uploads that were begun before this time and never committed; how many."""

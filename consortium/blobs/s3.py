@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from typing import IO, Any
 
-from consortium.blobs.port import BlobMissing
+from consortium.blobs.port import BlobMissing, BlobStat
 
 _SPOOL_BYTES = 8 << 20
 
@@ -66,6 +66,27 @@ class S3Blobs:
     def delete(self, key: str) -> None:
         """Deletes a blob, if it is there."""
         self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
+
+    def stat(self, key: str) -> BlobStat | None:
+        """Size and time of a blob; None if there is none."""
+        try:
+            found = self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)
+        except self._client.exceptions.ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return None
+            raise
+        return BlobStat(int(found["ContentLength"]), found["LastModified"].timestamp())
+
+    def drop_unfinished(self, *, before: float) -> int:
+        """Aborts uploads in parts that were begun before this time and never committed."""
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=self._prefix)
+        old = [
+            upload for page in pages for upload in page.get("Uploads", [])
+            if upload["Initiated"].timestamp() < before
+        ]  # fmt: skip
+        for upload in old:
+            self._client.abort_multipart_upload(Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+        return len(old)
 
 
 class S3Writer:

@@ -8,10 +8,9 @@ from kombu.exceptions import OperationalError
 
 from consortium.queue.port import Task, TaskName
 
-#: Redis gives a task that was not acknowledged to another worker after so many seconds. The reconciler is faster.
-VISIBILITY_S = 60
-#: A task that takes longer is ended; each is bounded by one range of chunks or one round's opening.
-TIME_LIMIT_S = 600
+#: Redis gives a task that was not acknowledged to another worker after so many seconds. That must be longer than any
+#: task takes; a killed worker's tasks are found much sooner by the reconciler, when their leases have run out.
+VISIBILITY_S = 6 * 3600
 
 log = structlog.get_logger("consortium.queue")
 
@@ -30,8 +29,6 @@ def make_celery(redis_url: str) -> Celery:
         task_acks_on_failure_or_timeout=True,
         task_ignore_result=True,
         task_store_errors_even_if_ignored=False,
-        task_time_limit=TIME_LIMIT_S,
-        task_soft_time_limit=TIME_LIMIT_S - 30,
         task_serializer="json",
         accept_content=["json"],
         task_default_queue="consortium",

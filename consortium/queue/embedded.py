@@ -24,12 +24,18 @@ class EmbeddedQueue:
         self._waiting: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._known: set[Task] = set()
+        self._running: set[Task] = set()
+        self._again: set[Task] = set()
         self._workers = workers
         self._threads: list[threading.Thread] = []
 
     def put(self, task: Task) -> None:
-        """Hands a task over, unless the same one still waits."""
+        """Hands a task over, unless the same one still waits; one that runs is run once more, since what it has read
+        may have changed.
+        """
         with self._lock:
+            if task in self._running:
+                self._again.add(task)
             if task in self._known:
                 return
             self._known.add(task)
@@ -56,9 +62,20 @@ class EmbeddedQueue:
 
     def _serve(self, run: Callable[[Task], None]) -> None:
         while (task := self._waiting.get()) is not None:
-            with self._lock:  # from here on the same task may be asked for again: the database has moved
-                self._known.discard(task)
+            with self._lock:
+                self._running.add(task)
             try:
                 run(task)
             except Exception:
                 log.exception("task:failed", task=task.name.value, arguments=task.arguments)
+            finally:
+                self._ended(task)
+
+    def _ended(self, task: Task) -> None:
+        with self._lock:
+            self._running.discard(task)
+            self._known.discard(task)
+            again = task in self._again
+            self._again.discard(task)
+        if again:
+            self.put(task)

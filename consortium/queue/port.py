@@ -1,6 +1,7 @@
 """What a worker can be asked to do, and the queue that it is asked through.
 
-A task carries ids only and may run twice, or at once with itself: whoever comes second finds nothing left to do.
+A task carries ids only. Its message may come twice; a lease (`consortium.queue.leases`) keeps it from running at once
+with itself, and whoever runs it a second time all the same finds nothing left to do.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class TaskName(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One thing to do; `arguments` are those of the function of this name in `consortium.tasks`."""
+    """One thing to do; `arguments` are those of its function in `consortium.task_runner`, the training first."""
 
     name: TaskName
     arguments: tuple[str | int, ...] = ()

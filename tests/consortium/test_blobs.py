@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
@@ -76,6 +78,32 @@ def test_what_is_missing_or_deleted_is_said(store):
     for read in (lambda: store.get("gone"), lambda: store.get_range("never", 0, 4)):
         with pytest.raises(BlobMissing, match="expected stored bytes"):
             read()
+
+
+def test_size_and_time_are_told_without_reading(store):
+    assert store.stat("uploads/none") is None
+    began = time.time()
+    store.put("uploads/sized", b"x" * 1000)
+    found = store.stat("uploads/sized")
+    assert found.size_bytes == 1000
+    assert abs(found.written_at - began) < 60
+
+
+def test_only_uploads_begun_before_a_time_are_dropped(store):
+    writer = store.writer()
+    writer.write(b"half")
+    store.drop_unfinished(before=time.time() - 3600)
+    writer.commit("uploads/whole")
+    assert store.get("uploads/whole") == b"half"
+
+
+def test_an_upload_in_parts_that_nobody_finished_is_aborted(bucket):
+    client = boto3.client("s3", endpoint_url=bucket.partition("endpoint_url=")[2])
+    client.create_multipart_upload(Bucket="blobs", Key="prefix/uploads/left")
+    store = open_blobs(bucket)
+    assert store.drop_unfinished(before=0.0) == 0
+    assert store.drop_unfinished(before=time.time()) == 1
+    assert store.drop_unfinished(before=time.time()) == 0
 
 
 def test_a_training_whose_contributions_and_sums_lie_in_s3(tmp_path, bucket):

@@ -67,6 +67,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
+        "task_leases",
+        sa.Column("key", sa.String(length=160), nullable=False),
+        sa.Column("holder", sa.String(length=32), nullable=False),
+        sa.Column("until", sa.Double(), nullable=False),
+        sa.Column("again", sa.Boolean(), nullable=False),
+        sa.Column("asked", sa.Integer(), nullable=False),
+        sa.Column("ask_after", sa.Double(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("key"),
+    )
+    op.create_table(
         "trainings",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("plan_name", sa.String(length=63), nullable=False),
@@ -316,6 +328,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_trainings_plan_name"))
 
     op.drop_table("trainings")
+    op.drop_table("task_leases")
     op.drop_table("plans")
     with op.batch_alter_table("nodes", schema=None) as batch_op:
         batch_op.drop_index("ix_nodes_name_in_use")
