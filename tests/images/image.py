@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class Image:
         return next(self.root.glob("opt/consortium/lib/python3*/site-packages"))
 
 
+@cache
 def image_of(target: str) -> str:
     """The image to test: the one that NODE_IMAGE (SERVICE_IMAGE, WORKER_IMAGE) names, or one that is built now."""
     named = os.environ.get(f"{target.upper()}_IMAGE")
