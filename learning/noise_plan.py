@@ -8,6 +8,10 @@ training, and every sum a *share* s of 1 / z**2: its own multiplier is ``z / sqr
     a training row           count + sketch + leaves = 1
     a validation or test row count + spread + scores = 1
 
+A record's cost is stated against the same rows with that record *blanked*: it adds nothing, and the other records add
+what they did (`learning.privacy`). That holds where a record's features are its own. A customer's profile or a table of
+entities that had no noise would carry one record into many others, so plans and banks refuse those beside noise.
+
 Nobody's row is in both lines, which is why spread and scores cost nothing beside the leaves (parallel composition).
 """
 

@@ -1,4 +1,4 @@
-"""Random trees: structure without data, leaves by another way, sensitivity by removing records, noise of every sum,
+"""Random trees: structure without data, leaves by another way, sensitivity by blanking records, noise of every sum,
 quality against epsilon, and the exported booster.
 """
 
@@ -88,7 +88,7 @@ def steps(algorithm, banks):
 
 
 def without(data, row, seed):
-    """The same rows but one, which is blanked: the other rows keep their parts."""
+    """Neighbouring rows: one is blanked, so that it adds nothing, and the other rows keep their parts."""
     keep = np.arange(data.rows) != row
     return Dataset(X=data.X[keep], y=data.y[keep], weight=None, part=data.part[keep], randbytes=stream(seed))
 
