@@ -52,9 +52,15 @@ class Authenticator:
             raise NotAuthenticated("Authorization: expected a bearer token, got none")
         if token.startswith(TOKEN_PREFIX):
             return None, self._operator(token, access)
+        if token.count(".") != 2:
+            raise NotAuthenticated(
+                f"Authorization: unknown token; expected an operator's, which begins {TOKEN_PREFIX}, or a node's "
+                "signature on this request"
+            )
+        claims = self._node(request, token)
         if access not in {Access.NODE, Access.NODE_OR_VIEWER}:
             raise AccessDenied(f"expected an operator's token of role {access}, got a node's signature")
-        return self._node(request, token), None
+        return claims, None
 
     def _operator(self, token: str, access: Access) -> Operator:
         with self._runtime.db.reading("access.find") as s:

@@ -49,7 +49,7 @@ PROBLEM_OF: MappingProxyType[type[Exception], ProblemType] = MappingProxyType(
         trainings.TooLate: P.DEADLINE_PASSED,
         trainings.NotOnRoster: P.NOT_ON_ROSTER,
         trainings.HistoryForked: P.HISTORY_FORKED,
-        trainings.BodyMismatch: P.DIGEST_MISMATCH,
+        trainings.BodyMismatch: P.STATEMENT_INVALID,  # not retryable: the bytes came as they were sent
         trainings.MutationForbidden: P.FORBIDDEN_MUTATION,
         trainings.TooFewBanks: P.BELOW_MINIMUM,
         trainings.ContributionMalformed: P.MALFORMED_CONTRIBUTION,

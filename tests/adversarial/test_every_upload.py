@@ -270,7 +270,7 @@ def test_of_another_media_type(held):
 def test_with_a_body_that_is_none_under_a_right_signature(held, body):
     if held.kind == "farewell":
         pytest.skip("has no body")
-    kind = P.VALIDATION if held.kind in JSON_KINDS else P.BAD_REQUEST if held.kind == "sealed" else P.DIGEST_MISMATCH
+    kind = P.VALIDATION if held.kind in JSON_KINDS else P.BAD_REQUEST if held.kind == "sealed" else P.STATEMENT_INVALID
     other = replace(held.upload, body=body)
     held.refused(token_of(held.bank.transport, other), kind, upload=other)
 

@@ -46,7 +46,7 @@ BINARY = {"Content-Type": "application/octet-stream"}
 #: So that a bank that is not asked is asked about nowhere: longer than any test.
 LONG_S = 3600.0
 #: What a refusal tells the caller to do, where "expected … got …" would say less.
-ADVICE = ("expected", "sign it again", "ask the operator", "was removed by the operator", "`consortium", "choose")
+ADVICE = ("expected", "sign it again", "ask the operator", "was removed by the operator", "`consortium", "is enrolled")
 
 
 @dataclass(frozen=True)
