@@ -16,6 +16,7 @@ _COMMANDS = {
     "policy": "bank_node.cli.policy",
     "keys": "bank_node.cli.keys",
     "banks": "bank_node.cli.banks",
+    "ledger": "bank_node.cli.ledger",
     "check-plan": "bank_node.cli.check_plan",
     "models": "bank_node.cli.score",
     "score": "bank_node.cli.score",
