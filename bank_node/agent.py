@@ -25,6 +25,7 @@ from bank_node.errors import (
     StaleWork,
     Stopped,
 )
+from bank_node.in_force import InForce
 from bank_node.status import StatusBoard
 from learning.errors import LearningError
 from protocol.messages import Accepted, Complaint, Work, WorkItem
@@ -109,6 +110,7 @@ class Agent:
         board: the node's status.
         stop: set by the signal handler.
         long_poll_s: how long one question may wait.
+        in_force: keeps which models are in force.
         clock: seconds since the epoch.
     """
 
@@ -120,6 +122,7 @@ class Agent:
         *,
         stop: threading.Event,
         long_poll_s: float,
+        in_force: InForce,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
@@ -127,6 +130,7 @@ class Agent:
         self._board = board
         self._stop = stop
         self._long_poll_s = long_poll_s
+        self._in_force = in_force
         self._clock = clock
         self._aside = SetAside(clock)
         self._complained: set[tuple[str, str]] = set()
@@ -140,6 +144,7 @@ class Agent:
                 if work is None or not work.items:
                     work = self._client.work(0.0 if once else self._long_poll_s)
                     self._board.status.last_contact_at_s = self._clock()
+                self._in_force.note(work.in_force)
                 if once and not any(self._aside.due(item) for item in work.items):
                     return
                 work = self._perform_all(work, wait_s=0.0 if once else self._long_poll_s)

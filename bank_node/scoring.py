@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bank_node.errors import DataUnfit, ModelUnfit, OutputUnusable
+from bank_node.in_force import named, preferred
 from bank_node.registry import ModelEntry, Registry
 from learning.errors import DataRejected
 
@@ -21,8 +23,18 @@ if TYPE_CHECKING:
     from learning.models import ScoringModel
 
 
-def choose_model(registry: Registry, name_or_digest: str | None) -> tuple[ModelEntry, ScoringModel]:
-    """The model that was asked for; without a name the newest that scores.
+def choose_model(
+    registry: Registry, name_or_digest: str | None, in_force: Mapping[str, str]
+) -> tuple[ModelEntry, ScoringModel, str]:
+    """The model that was asked for; without a name one that is in force, or else the newest that scores.
+
+    Args:
+        registry: the models of this node.
+        name_or_digest: what was asked for.
+        in_force: name → digest.
+
+    Returns:
+        Its entry, the model, and why it is this one.
 
     Raises:
         ModelUnfit: there is none, or it does not score.
@@ -36,16 +48,16 @@ def choose_model(registry: Registry, name_or_digest: str | None) -> tuple[ModelE
                 "score", expected="a released model that scores", got="none on this node",
                 advice="`bank-node models` lists what there is; one comes with the next training",
             )  # fmt: skip
-        entry = scoring[-1]
+        entry, why = preferred(scoring, in_force)
     else:
-        entry = registry.find(name_or_digest)
+        entry, why = registry.find(named(name_or_digest, registry.entries(), in_force)), "named by --model"
     if entry.kind not in READERS:
         raise ModelUnfit(
             f"model {entry.name!r}", expected=f"a model of a kind that scores: {', '.join(READERS)}",
             got=f"{entry.kind!r}: {OTHERS.get(entry.kind, 'unknown to this version')}",
             advice="name another with --model, see `bank-node models`",
         )  # fmt: skip
-    return entry, READERS[entry.kind](registry.model_bytes(entry))
+    return entry, READERS[entry.kind](registry.model_bytes(entry)), why
 
 
 def probabilities_of(model: ScoringModel, rows: RowsToScore, path: Path) -> NDArray[np.float64]:

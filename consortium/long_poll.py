@@ -7,6 +7,7 @@ import time
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from consortium.models.service import digests_in_force
 from consortium.runtime import Runtime
 from consortium.trainings.service import PATIENCE, hear_of
 from consortium.trainings.tables import Training, TrainingMember
@@ -37,9 +38,9 @@ def await_work(runtime: Runtime, node: str, wait_s: float, ticket: int | None = 
         ticket = runtime.notifier.ticket(node)
         with runtime.db.reading("work.owed") as s:
             items = work_of(s, node, now=runtime.clock.now())
-        left = until - time.monotonic()
-        if items or left <= 0:
-            return Work(items=items)
+            left = until - time.monotonic()
+            if items or left <= 0:
+                return Work(items=items, in_force=digests_in_force(s))
         runtime.notifier.wait(node, ticket, min(left, runtime.notifier.patience_s))
 
 

@@ -23,6 +23,7 @@ def run(once: bool, home: Home) -> None:
       bank-node run --home /var/lib/bank-node
     """
     from bank_node.agent import Agent  # noqa: PLC0415  # `--help` answers without it
+    from bank_node.in_force import InForce  # noqa: PLC0415
     from bank_node.opening import open_node  # noqa: PLC0415
     from bank_node.participations import Participations  # noqa: PLC0415
     from bank_node.settings import load_settings  # noqa: PLC0415
@@ -46,6 +47,7 @@ def run(once: bool, home: Home) -> None:
         if not once:
             warm_up()
         agent = Agent(
-            node.client, Participations(node), node.board, stop=stop, long_poll_s=settings.long_poll_s, clock=node.clock
-        )
+            node.client, Participations(node), node.board, stop=stop, long_poll_s=settings.long_poll_s,
+            in_force=InForce(home.models, node.disk), clock=node.clock,
+        )  # fmt: skip
         agent.run(once=once)

@@ -16,22 +16,23 @@ from bank_node.home import Home
 @json_option
 @command_errors
 def models(home: Home, as_json: bool) -> None:
-    """List the models and entity tables on this node.
+    """List the models and entity tables on this node: * marks the newest of a name, `in force` the promoted one.
 
     \b
     Example:
       bank-node models
     """
     from bank_node.durable import Disk  # noqa: PLC0415  # `--help` answers without it
+    from bank_node.in_force import InForce  # noqa: PLC0415
     from bank_node.registry import Registry  # noqa: PLC0415
 
     home.require_enrolled()
     registry = Registry(home.models, Disk())
-    current = registry.current()
+    current, in_force = registry.current(), InForce(home.models, Disk()).digests()
     rows: list[dict[str, Any]] = [
         {"name": e.name, "digest": e.digest, "training": e.training, "rounds": e.rounds,
          "kind": e.kind, "protection": e.plan.protection.level.value,
-         "current": current.get(e.name) == e.digest}
+         "current": current.get(e.name) == e.digest, "in_force": in_force.get(e.name) == e.digest}
         for e in registry.entries()
     ]  # fmt: skip
     if as_json:
@@ -40,7 +41,10 @@ def models(home: Home, as_json: bool) -> None:
     for row in rows:
         mark = "*" if row["current"] else " "
         open_text = "  TRAINED WITHOUT ENCRYPTION" if row["protection"] == "none" else ""
-        click.echo(f"{mark} {row['name']}  {row['kind']}  {row['digest'][:16]}  {row['rounds']} rounds{open_text}")
+        standing = "  in force" if row["in_force"] else ""
+        click.echo(
+            f"{mark} {row['name']}  {row['kind']}  {row['digest'][:16]}  {row['rounds']} rounds{standing}{open_text}"
+        )
 
 
 class _Share(click.ParamType[float]):
@@ -59,7 +63,11 @@ class _Share(click.ParamType[float]):
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
-@click.option("--model", "name", help="Name, or digest (its first 6 characters will do). [default: the newest]")
+@click.option(
+    "--model",
+    "name",
+    help="Name, or digest (its first 6 characters will do). [default: the one in force, or else the newest]",
+)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="CSV to write.")
 @click.option("--id-column", help="Column of the file to pass through, the transaction's number say.")
 @click.option("--alerts", "share", type=_Share(), help="Mark the rows with the highest scores, such as 1%.")
@@ -78,6 +86,7 @@ def score(  # noqa: PLR0917  # click passes them by name
     Example:
       bank-node score today.parquet --out scores.csv --id-column transaction --alerts 1%
     """
+    from bank_node.in_force import InForce  # noqa: PLC0415
     from bank_node.opening import open_node  # noqa: PLC0415  # `--help` answers without it
     from bank_node.scoring import (  # noqa: PLC0415
         alert_threshold,
@@ -90,14 +99,20 @@ def score(  # noqa: PLR0917  # click passes them by name
 
     require_writable(out)
     with open_node(home) as node:
-        entry, model = choose_model(node.registry, name)
+        entry, model, why = choose_model(node.registry, name, InForce(home.models, node.disk).digests())
         rows = node.data.for_scoring(entry.plan, file.absolute(), id_column=id_column)
     probabilities = probabilities_of(model, rows, file)
     threshold = None if share is None else alert_threshold(probabilities, share)
     table = scores_table(probabilities, rows.identifiers, threshold)
     write_scores(table, out)
     reach = rows.look_back
-    summary: dict[str, Any] = {"model": entry.name, "digest": entry.digest, "rows": len(table), "out": str(out)}
+    summary: dict[str, Any] = {
+        "model": entry.name,
+        "digest": entry.digest,
+        "why": why,
+        "rows": len(table),
+        "out": str(out),
+    }
     if threshold is not None:
         summary["alerts"] = {"rows": int(table["alert"].sum()), "threshold": threshold}
     if reach is not None:
@@ -107,7 +122,7 @@ def score(  # noqa: PLR0917  # click passes them by name
     if as_json:
         show_json(summary)
         return
-    click.echo(f"{out}: {len(table)} scores of model {entry.name} ({entry.digest[:16]})")
+    click.echo(f"{out}: {len(table)} scores of model {entry.name} ({entry.digest[:16]}): {why}")
     if threshold is not None:
         click.echo(f"alerts: {summary['alerts']['rows']} rows with a score of {threshold:.6g} or more")
     if reach is not None:

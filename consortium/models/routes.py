@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from consortium.http.call import Call
 from consortium.http.route import Access, Routes
-from consortium.members.service import active_nodes
 from consortium.models import service
 from consortium.models.card import ModelCard, card_of
 from consortium.models.tables import ModelRow
@@ -79,16 +78,12 @@ def content(call: Call) -> bytes:
 @routes.add("POST", "/v1/models/{model}/promotion", access=Access.OPERATOR, response=ModelView)
 def promote(call: Call) -> ModelView:
     """Puts a model, by training or by digest, in force under its name."""
-    with call.runtime.act("models.promote") as (s, effects, now):
-        row = service.promote(s, call.path["model"], by=call.actor, now=now)
-        effects.wake.update(node.id for node in active_nodes(s))
-        return _view(row, current=True)
+    with call.runtime.act("models.promote") as (s, _, now):
+        return _view(service.promote(s, call.path["model"], by=call.actor, now=now), current=True)
 
 
 @routes.add("POST", "/v1/models/{model}/rollback", access=Access.OPERATOR, response=ModelView)
 def rollback(call: Call) -> ModelView:
     """Withdraws the model in force under a name, and puts the one back that was in force before it."""
-    with call.runtime.act("models.rollback") as (s, effects, now):
-        row = service.rollback(s, call.path["model"], by=call.actor, now=now)
-        effects.wake.update(node.id for node in active_nodes(s))
-        return _view(row, current=True)
+    with call.runtime.act("models.rollback") as (s, _, now):
+        return _view(service.rollback(s, call.path["model"], by=call.actor, now=now), current=True)

@@ -1,0 +1,56 @@
+"""Models over real HTTP: nodes hear what is in force, bytes are named by their SHA-256, refusals say what to do."""
+
+from __future__ import annotations
+
+import hashlib
+
+import httpx
+import pytest
+
+from consortium.access.service import Role, create_token
+from tests.common.http_service import served
+from tests.common.http_training import run_training
+from tests.common.tables_learning import build
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    with served(tmp_path_factory.mktemp("service"), build) as (runtime, url):
+        training, banks = run_training(runtime, url, "none")
+        with runtime.act("test.token") as (s, _, now):
+            _, token = create_token(s, name="ops", role=Role.ADMIN, by="test", now=now)
+        with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}) as operator:
+            yield operator, training, banks[0].transport
+        for bank in banks:
+            bank.transport.client.close()
+
+
+def test_a_released_model_is_in_force_once_it_is_promoted_and_the_nodes_hear_of_it(world):
+    operator, training, node = world
+    missing = operator.get("/v1/models/tables")
+    assert missing.status_code == 404
+    assert training.model_digest in missing.json()["detail"]
+    assert operator.get("/v1/models/tables/content").status_code == 404
+    assert node.work().in_force == {}
+    assert operator.get("/v1/models/tables/card").json()["in_force"] is False
+
+    assert operator.post("/v1/models/tables/promotion").status_code == 404  # a name does not say which
+    assert operator.post(f"/v1/models/{training.model_digest}/promotion").json()["in_force"] is True
+
+    assert node.work(wait=0.1).in_force == {"tables": training.model_digest}  # though nothing is owed
+    assert node.put_json(f"trainings/{training.id}/farewell", None, wait=0.1).work.in_force == {
+        "tables": training.model_digest
+    }
+    assert operator.get("/v1/models/tables").json()["training"] == training.id
+    assert operator.get("/v1/models/tables/card").json()["in_force"] is True
+    assert operator.post("/v1/models/tables/rollback").status_code == 409
+    assert node.work().in_force == {"tables": training.model_digest}  # a refused act changes nothing
+
+
+def test_the_bytes_are_named_by_their_hash_also_where_the_digest_is_another(world):
+    operator, training, _ = world
+    view = operator.get(f"/v1/models/{training.id}").json()
+    content = operator.get(f"/v1/models/{training.id}/content").content
+    assert hashlib.sha256(content).hexdigest() == view["sha256"]
+    assert view["sha256"] != view["digest"]  # a risk table's digest is of its counts
+    assert operator.get(f"/v1/models/{training.id}/card").json()["sha256"] == view["sha256"]
