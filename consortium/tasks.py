@@ -5,30 +5,27 @@ a transaction, and writes its result if nobody else has; to run one twice, or at
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, cast
 
-import numpy as np
 import structlog
-from numpy.typing import NDArray
 from sqlalchemy import CursorResult, func, select, update
 from sqlalchemy.orm import Session, undefer
 
 from consortium.queue.port import Effects, TaskName
 from consortium.replay import LearningPoint
-from consortium.rounds.assignments import set_aside_next
+from consortium.rounds.assignments import clear, refuse
+from consortium.rounds.opening import Opened, contribution_bodies, find_closing, open_sum
 from consortium.rounds.protection import RoundBodies, bodies_of
 from consortium.rounds.service import mark_validated
 from consortium.rounds.tables import Assignment, Contribution, Round, SumRange
 from consortium.runtime import Runtime
 from consortium.stored_body import StoredBody
-from consortium.trainings.errors import ContributionMalformed
-from consortium.trainings.moves import lock_training, members_of, move_training, plan_of, record_event
+from consortium.trainings.errors import ContributionMalformed, StoredShareMalformed, SumsDiffer
+from consortium.trainings.moves import lock_training, members_of, move_training, plan_of, record_event, roster_of
 from consortium.trainings.settle import settle
 from consortium.trainings.tables import Training
-from crypto.errors import CheckFailed
 from learning.errors import LearningError
 from protocol.aggregate import encode_aggregate
 from protocol.errors import AggregateMalformed
@@ -72,7 +69,7 @@ def sum_range(runtime: Runtime, training_id: str, index: int, first: int) -> Non
         if part is None or part.blob is not None or row is None or row.status is not RoundState.DECRYPTING:
             return
         count, bodies = part.chunk_count, _bodies(s, training_id, index)
-        sources = _contribution_bodies(s, row)
+        sources = contribution_bodies(s, row)
     offset, size = bodies.byte_range(first, count)
     total = bodies.sum_range(first, count, (source.read(runtime.blobs, offset, size) for source in sources))
     key = f"sums/{training_id}/{index}/{first}"
@@ -87,52 +84,34 @@ def sum_range(runtime: Runtime, training_id: str, index: int, first: int) -> Non
         settle(s, training, effects, now=now)
 
 
-def _contribution_bodies(s: Session, row: Round) -> list[StoredBody]:
-    found = s.execute(
-        select(Contribution.inline, Contribution.blob)
-        .where(
-            Contribution.training == row.training,
-            Contribution.round == row.index,
-            Contribution.node.in_(row.contributors or ()),
-        )
-        .order_by(Contribution.node)
-    )
-    return [StoredBody(inline, blob) for inline, blob in found]
-
-
-@dataclass(frozen=True, slots=True)
-class _Closing:
-    """What is read before a round is opened."""
-
-    learning: Mapping[str, Any]
-    bodies: RoundBodies
-    contributors: tuple[str, ...]
-    ranges: tuple[tuple[int, int, StoredBody | None], ...]
-    sources: tuple[StoredBody, ...]
-    shares: tuple[StoredBody, ...]
-
-
 def close_round(runtime: Runtime, training_id: str, index: int) -> None:
     """Opens a round's sum, applies it, and opens the next round.
 
     1. read what is there: the sums or, for a small round, the contributions themselves; the shares
-    2. open every range; a sum that does not check out sets a member under suspicion aside
+    2. open every range; if the first shares do not open the sum, others are asked in the stead of each member
     3. apply to the learning state
     4. publish: the round is applied, the history grows, the next round opens, in one transaction
     """
     # (1)
     with runtime.db.reading("tasks.find_round") as s:
-        closing = _find_closing(s, training_id, index)
+        closing = find_closing(s, training_id, index)
     if closing is None:
         return
     started = time.perf_counter()
     # (2)
     try:
-        total = _open(runtime, closing)
-    except CheckFailed as error:
-        _suspect(runtime, training_id, index, str(error))
+        opened = open_sum(runtime.blobs, closing)
+    except StoredShareMalformed as error:
+        _refuse(runtime, training_id, index, error)
         return
-    opened = time.perf_counter()
+    except SumsDiffer as error:
+        fail(runtime, training_id, f"round {index}: {error}", suspects=error.suspects)
+        return
+    total = opened.total
+    if total is None:
+        _doubt(runtime, training_id, index, opened)
+        return
+    opened_at = time.perf_counter()
     # (3)
     point = learning_point(runtime, training_id, closing.learning, index)
     query = point.query
@@ -147,79 +126,45 @@ def close_round(runtime: Runtime, training_id: str, index: int) -> None:
     applied = time.perf_counter()
     # (4)
     publish(
-        runtime, training_id, index, aggregate, after,
-        timings={"open_s": opened - started, "apply_s": applied - opened},
+        runtime, training_id, index, aggregate, after, suspects=opened.suspects,
+        timings={"open_s": opened_at - started, "apply_s": applied - opened_at},
     )  # fmt: skip
 
 
-def _find_closing(s: Session, training_id: str, index: int) -> _Closing | None:
-    training, row = s.get(Training, training_id), s.get(Round, (training_id, index))
-    if training is None or row is None or row.status is not RoundState.DECRYPTING or training.status.ended:
-        return None
-    plan = plan_of(training)
-    bodies = bodies_of(training, plan, row)
-    parts = s.execute(
-        select(SumRange.first_chunk, SumRange.chunk_count, SumRange.blob)
-        .where(SumRange.training == training_id, SumRange.round == index)
-        .order_by(SumRange.first_chunk)
-    )
-    ranges = [(first, count, None if blob is None else StoredBody(None, blob)) for first, count, blob in parts]
-    if any(stored is None for _, _, stored in ranges):
-        return None
-    answered = s.execute(
-        select(Assignment.pieces, Assignment.inline, Assignment.blob)
-        .where(Assignment.training == training_id, Assignment.round == index, Assignment.state == "answered")
-        .order_by(Assignment.number)
-    )
-    shares = [(pieces, StoredBody(inline, blob)) for pieces, inline, blob in answered]
-    if bodies.round_id is not None:
-        covered = sorted(piece for pieces, _ in shares for piece in pieces)
-        if covered != list(range(bodies.round_id.parameters.pieces)):
-            return None
-    return _Closing(
-        learning=plan.learning,
-        bodies=bodies,
-        contributors=tuple(row.contributors or ()),
-        ranges=tuple(ranges) if ranges else ((0, bodies.chunks, None),),
-        sources=() if ranges else tuple(_contribution_bodies(s, row)),
-        shares=tuple(stored for _, stored in shares),
-    )
-
-
-def _open(runtime: Runtime, closing: _Closing) -> NDArray[np.int64]:
-    opened = []
-    for first, count, stored in closing.ranges:
-        offset, size = closing.bodies.byte_range(first, count)
-        if stored is None:
-            parts = (source.read(runtime.blobs, offset, size) for source in closing.sources)
-            total = closing.bodies.sum_range(first, count, parts)
-        else:
-            total = stored.read(runtime.blobs)
-        shares = [share.read(runtime.blobs, offset, size) for share in closing.shares]
-        opened.append(closing.bodies.open_range(first, count, total, shares, len(closing.contributors)))
-    return np.concatenate(opened)
-
-
-def _suspect(runtime: Runtime, training_id: str, index: int, why: str) -> None:
-    with runtime.act("tasks.suspect") as (s, effects, now):
-        training = lock_training(s, training_id)
-        row = s.get_one(Round, (training_id, index))
+def _doubt(runtime: Runtime, training_id: str, index: int, opened: Opened) -> None:
+    """No cover opens: others are asked in each member's stead, or nobody is left who could be wrong alone."""
+    with runtime.act("tasks.doubt") as (s, effects, now):
+        training, row = lock_training(s, training_id), s.get_one(Round, (training_id, index))
         if row.status is not RoundState.DECRYPTING or training.status.ended:
             return
-        record_event(s, training_id, "does_not_open", now=now, round_index=index, detail=why)
-        if set_aside_next(s, row):
-            s.flush()
-            settle(s, training, effects, now=now)
-        else:
+        if not row.doubted:
+            row.doubted = True
+            record_event(s, training_id, "does_not_open", now=now, round_index=index, detail=opened.why)
+        elif not clear(s, row, opened.without):
             reason = f"round {index}: no set of shares opens the sum; a contribution or several shares are wrong"
             move_training(s, training, TrainingEvent.FAIL, effects, now=now, reason=reason)
+            return
+        s.flush()
+        settle(s, training, effects, now=now)
 
 
-def fail(runtime: Runtime, training_id: str, reason: str) -> None:
-    """Ends a training that can not go on, with its reason."""
+def _refuse(runtime: Runtime, training_id: str, index: int, error: StoredShareMalformed) -> None:
+    """A large share that is none: its member has signed it."""
+    with runtime.act("tasks.refuse_share") as (s, effects, now):
+        training, row = lock_training(s, training_id), s.get_one(Round, (training_id, index))
+        if row.status is not RoundState.DECRYPTING or training.status.ended or not refuse(s, row, error.number):
+            return
+        record_event(s, training_id, "wrong_share", now=now, node=error.node, round_index=index, detail=str(error))
+        s.flush()
+        settle(s, training, effects, now=now)
+
+
+def fail(runtime: Runtime, training_id: str, reason: str, *, suspects: Sequence[str] = ()) -> None:
+    """Ends a training that can not go on, with its reason, and with the members of whom one is at fault."""
     with runtime.act("tasks.fail") as (s, effects, now):
         training = lock_training(s, training_id)
         if not training.status.ended:
+            _accuse(s, training, training.round, suspects, now)
             move_training(s, training, TrainingEvent.FAIL, effects, now=now, reason=reason)
 
 
@@ -242,7 +187,7 @@ def learning_point(
 
 def publish(
     runtime: Runtime, training_id: str, index: int, aggregate: bytes, after: LearningPoint, *,
-    timings: dict[str, float],
+    suspects: Sequence[str], timings: dict[str, float],
 ) -> None:  # fmt: skip
     """Makes an aggregate the round's, by compare-and-set, and opens what comes next."""
     digest = sha256_hex(aggregate)
@@ -279,7 +224,7 @@ def publish(
         )
         training.round = index + 1
         training.progress = after.progress
-        _record_culprits(s, row, now)
+        _accuse(s, training, index, suspects, now)
         open_next(s, training, after, model, effects, now=now)
     runtime.states.keep(training_id, after)
 
@@ -295,17 +240,16 @@ def _bytes_in(s: Session, training_id: str, index: int) -> int:
     return int(s.scalar(contributions) or 0) + int(s.scalar(shares) or 0)
 
 
-def _record_culprits(s: Session, row: Round, now: float) -> None:
-    if row.failures == 0:
+def _accuse(s: Session, training: Training, index: int, suspects: Sequence[str], now: float) -> None:
+    """Names whoever has answered wrongly; where it is one of several, all of them and nobody alone."""
+    if not suspects:
         return
-    culprits = s.scalars(
-        select(Assignment.node)
-        .where(Assignment.training == row.training, Assignment.round == row.index, Assignment.state == "set_aside")
-        .distinct()
-    )
-    for node in culprits:
-        detail = f"its share for round {row.index} was wrong: without it the sum opens"
-        record_event(s, row.training, "wrong_share", now=now, node=node, round_index=row.index, detail=detail)
+    names = ", ".join(member.name for member in roster_of(training).members if member.node in suspects)
+    if len(suspects) == 1:
+        node, detail = suspects[0], f"the share of {names} for round {index} was wrong: only without it the sum opens"
+    else:
+        node, detail = None, f"one of {names} has answered wrongly in round {index}: their shares cannot tell which"
+    record_event(s, training.id, "wrong_share", now=now, node=node, round_index=index, detail=detail)
 
 
 def _model(runtime: Runtime, point: LearningPoint) -> tuple[str, str, str] | None:
@@ -344,7 +288,7 @@ def open_next(
             training=training.id, index=point.round, state=RoundState.COLLECTING.value, query_name=query.name,
             query_digest=query.digest().hex(), length=query.length, bound=query.bound, resolution=query.resolution,
             history=training.history, opened_at=now, deadline_at=now + plan.deadlines.contribution_s, timings={},
-            ranges=1, failures=0, bytes_in=0,
+            ranges=1, doubted=False, bytes_in=0,
         )
     )  # fmt: skip
     effects.wake.update(member.node for member in members)

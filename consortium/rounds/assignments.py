@@ -1,12 +1,17 @@
 """Who is asked for which pieces of the key, and who is asked instead when somebody falls silent or answers wrongly.
 
-Committee members are numbered by their place in the roster's committee. A set of shares that does not open the sum says
-that one of them is wrong, but not whose. Then one member after the other is *set aside* and its pieces are asked of the
-others that hold them, until the sum opens: whoever was set aside then had answered wrongly.
+Committee members are numbered by their place in the roster's committee. A *cover* is a set of answers that has every
+piece once. When the first cover does not open the sum, one of its answers is wrong, but nothing says whose: they are
+*doubted*. Then for every member in it the others are asked for that member's pieces in its stead, which makes one cover
+without each. If one member alone answers wrongly the cover without it opens, whatever it says in others' stead; so a
+member without whom the sum does not open either is cleared. More than one cover may open: who stands in for an honest
+member with the opposite of its own error makes the cover without that one open too. Then both are suspects, and neither
+is named alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, select
@@ -38,23 +43,56 @@ class SharesOutcome:
 
 def settle_shares(scene: Scene, row: Round) -> SharesOutcome:
     """Gathers votes first (with agreement), then assigns every piece that nobody covers or is asked for."""
-    s, now = scene.s, scene.now
-    roster = roster_of(scene.training)
     if scene.plan.protection.agreement:
         short = _settle_votes(scene, row, _committee(scene))
         if short is not None:
             return short
-    assignments = _assignments_of(s, row)
-    expired = [item for item in assignments if item.state == "open" and now >= item.deadline_at]
-    for assignment in expired:
-        assignment.state = "cancelled"
-        member = s.get_one(TrainingMember, (row.training, assignment.node))
-        scene.away(member, f"no share for round {row.index}", round_index=row.index)
-    held = {state: _pieces(assignments, state) for state in ("open", "answered")}
-    missing = sorted(set(range(_piece_count(roster))) - held["open"] - held["answered"])
+    assignments = assignments_of(scene.s, row)
+    for assignment in assignments:
+        if assignment.state == "open" and scene.now >= assignment.deadline_at:
+            assignment.state = "cancelled"
+            member = scene.s.get_one(TrainingMember, (row.training, assignment.node))
+            scene.away(member, f"no share for round {row.index}", round_index=row.index)
+    if not row.doubted:
+        return _settle_cover(scene, row, assignments, instead_of=None)
+    return _settle_covers_without_each(scene, row, assignments)
+
+
+def _settle_cover(scene: Scene, row: Round, assignments: list[Assignment], *, instead_of: str | None) -> SharesOutcome:
+    """The first cover, or what others are asked in the stead of a member."""
+    if instead_of is None:
+        wanted = set(range(_piece_count(roster_of(scene.training))))
+    else:
+        wanted = _pieces(a for a in assignments if is_counted(a) and a.node == instead_of)
+    asked = [a for a in assignments if a.instead_of == instead_of and a.state in {"open", "answered"}]
+    missing = sorted(wanted - _pieces(asked))
     if missing:
-        return _assign(scene, row, _committee(scene), assignments, missing)
-    return SharesOutcome(covered=not held["open"])
+        return _assign(scene, row, assignments, missing, instead_of=instead_of)
+    return SharesOutcome(covered=all(assignment.state == "answered" for assignment in asked))
+
+
+def _settle_covers_without_each(scene: Scene, row: Round, assignments: list[Assignment]) -> SharesOutcome:
+    """Waits for every answer that can be had, so that as many as possible are cleared; what cannot be had holds up
+    nobody.
+    """
+    outcomes = [
+        _settle_cover(scene, row, assignments, instead_of=suspect) for suspect in sorted(suspects_of(assignments))
+    ]
+    if any(not outcome.covered and outcome.short is None for outcome in outcomes):
+        return SharesOutcome()
+    return max(outcomes, key=lambda outcome: outcome.covered, default=SharesOutcome())
+
+
+def is_counted(assignment: Assignment) -> bool:
+    """Whether this is an answer of the first cover."""
+    return assignment.instead_of is None and assignment.state == "answered"
+
+
+def suspects_of(assignments: Iterable[Assignment]) -> set[str]:
+    """The members of the first cover that no cover without them has cleared."""
+    known = list(assignments)
+    cleared = {assignment.instead_of for assignment in known if assignment.state == "in_vain"}
+    return {assignment.node for assignment in known if is_counted(assignment)} - cleared
 
 
 def _committee(scene: Scene) -> dict[str, TrainingMember]:
@@ -69,12 +107,13 @@ _ASSIGNMENTS = (
 )
 
 
-def _assignments_of(s: Session, row: Round) -> list[Assignment]:
+def assignments_of(s: Session, row: Round) -> list[Assignment]:
+    """All of a round, in the order in which they were made."""
     return list(s.scalars(_ASSIGNMENTS, {"training": row.training, "round": row.index}))
 
 
-def _pieces(assignments: list[Assignment], state: str) -> set[int]:
-    return {piece for assignment in assignments if assignment.state == state for piece in assignment.pieces}
+def _pieces(assignments: Iterable[Assignment]) -> set[int]:
+    return {piece for assignment in assignments for piece in assignment.pieces}
 
 
 def _piece_count(roster: Roster) -> int:
@@ -82,36 +121,57 @@ def _piece_count(roster: Roster) -> int:
 
 
 def _assign(
-    scene: Scene, row: Round, members: dict[str, TrainingMember], assignments: list[Assignment], missing: list[int]
+    scene: Scene, row: Round, assignments: list[Assignment], missing: list[int], *, instead_of: str | None
 ) -> SharesOutcome:
-    roster = roster_of(scene.training)
+    """Asks for pieces; what is asked is appended to the assignments."""
+    roster, members = roster_of(scene.training), _committee(scene)
     size = len(roster.committee)
-    suspects = {assignment.node for assignment in assignments if assignment.state == "set_aside"}
+    excluded = {assignment.node for assignment in assignments if assignment.state == "refused"} | {instead_of}
     turn = sorted(range(size), key=lambda index: (members[roster.committee[index]].misses, (index + row.index) % size))
     available = [
         index
         for index in turn
-        if members[roster.committee[index]].away_since is None and roster.committee[index] not in suspects
+        if members[roster.committee[index]].away_since is None and roster.committee[index] not in excluded
     ]
+    counted = {assignment.node for assignment in assignments if is_counted(assignment)} if instead_of else set()
     try:
-        asked = crypto.assign(size, roster.threshold, available=available, missing=missing)
+        asked = _share_out(roster, available, missing, counted)
     except PiecesNotCovered:
         got = f"{len(available)} of {size} committee members are there"
         return SharesOutcome(short=got, wanted=roster.threshold)
+    again = bool(assignments)
+    whose = " instead" if instead_of is None else f" in the stead of {members[instead_of].name}"
     for number, (index, pieces) in enumerate(asked.items(), start=len(assignments)):
         node = roster.committee[index]
-        scene.s.add(
-            Assignment(
-                training=row.training, round=row.index, number=number, node=node, pieces=list(pieces), state="open",
-                deadline_at=scene.now + scene.plan.deadlines.share_s,
-            )
+        assignment = Assignment(
+            training=row.training, round=row.index, number=number, node=node, instead_of=instead_of,
+            pieces=list(pieces), state="open", deadline_at=scene.now + scene.plan.deadlines.share_s,
         )  # fmt: skip
+        scene.s.add(assignment)
         scene.effects.wake.add(node)
-        if assignments:
-            detail = f"{len(pieces)} pieces asked of {members[node].name} instead"
+        if again:
+            detail = f"{len(pieces)} pieces asked of {members[node].name}{whose}"
             scene.record("reassigned", node=node, round_index=row.index, detail=detail)
+        assignments.append(assignment)
     scene.s.flush()
     return SharesOutcome()
+
+
+def _share_out(
+    roster: Roster, available: Sequence[int], missing: Sequence[int], counted: Collection[str]
+) -> dict[int, tuple[int, ...]]:
+    """Which member is asked for which pieces: one whose answer is counted already, and who may have erred there, only
+    for what nobody else holds.
+    """
+    size, threshold = len(roster.committee), roster.threshold
+    layout = crypto.piece_layout(size, threshold)
+    fresh = [index for index in available if roster.committee[index] not in counted]
+    others = [index for index in available if index not in fresh]
+    of_fresh = [piece for piece in missing if set(layout[piece]) & set(fresh)]
+    of_others = [piece for piece in missing if piece not in of_fresh]
+    return crypto.assign(size, threshold, available=fresh, missing=of_fresh) | crypto.assign(
+        size, threshold, available=others, missing=of_others
+    )
 
 
 def _settle_votes(scene: Scene, row: Round, members: dict[str, TrainingMember]) -> SharesOutcome | None:
@@ -145,27 +205,35 @@ def votes_of(s: Session, row: Round) -> list[VoteRow]:
     ]  # fmt: skip
 
 
-def set_aside_next(s: Session, row: Round) -> bool:
-    """After a combination that did not check out: sets the next suspect aside, and takes the last one back.
+def clear(s: Session, row: Round, without: Collection[str | None]) -> bool:
+    """Writes down that the covers without these members did not open, which clears them.
 
     Returns:
-        False when everybody has been under suspicion: the fault lies elsewhere.
+        False when everybody is cleared: the fault lies elsewhere.
     """
-    assignments = _assignments_of(s, row)
-    first = [assignment.node for assignment in assignments if assignment.state in {"answered", "set_aside"}]
-    suspects = list(dict.fromkeys(first))
-    if row.failures >= len(suspects):
+    assignments = assignments_of(s, row)
+    for assignment in assignments:
+        if assignment.instead_of in without and not is_counted(assignment) and assignment.state == "answered":
+            assignment.state = "in_vain"
+    return bool(suspects_of(assignments))
+
+
+def refuse(s: Session, row: Round, number: int) -> bool:
+    """Takes no account of an answer that is none: its pieces are asked of others, and nothing more of its member.
+
+    If it belonged to the first cover that cover is completed anew, and so is all doubt about it.
+
+    Returns:
+        False if this was done before.
+    """
+    assignments = assignments_of(s, row)
+    refused = assignments[number]
+    if refused.state != "answered":
         return False
-    suspect = suspects[row.failures]
-    released = {a.number for a in assignments if a.state == "set_aside"}
-    taken_back = {piece for a in assignments if a.number in released for piece in a.pieces}
-    for assignment in assignments:
-        if assignment.number in released:
-            assignment.state = "answered"
-        elif assignment.state == "answered" and set(assignment.pieces) & taken_back:
-            assignment.state = "cancelled"  # stood in for the one who is taken back
-    for assignment in assignments:
-        if assignment.state == "answered" and assignment.node == suspect:
-            assignment.state = "set_aside"
-    row.failures += 1
+    refused.state = "refused"
+    if refused.instead_of is None:
+        row.doubted = False
+        for assignment in assignments:
+            if assignment.instead_of is not None and assignment.state != "refused":
+                assignment.state = "cancelled"
     return True

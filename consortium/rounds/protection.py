@@ -115,6 +115,15 @@ class RoundBodies:
         except (crypto.CryptoError, AggregateMalformed) as error:
             raise ContributionMalformed(node, expected="a valid contribution to this round", got=str(error)) from error
 
+    def check_share_range(self, first: int, count: int, data: bytes) -> None:
+        """Checks the residues of a chunk range of a share.
+
+        Raises:
+            crypto.CryptoError: one is none.
+        """
+        if self.round_id is not None:
+            crypto.check_residues(self.round_id, first, count, data)
+
     def sum_range(self, first: int, count: int, parts: Iterable[bytes]) -> bytes:
         """The sum of the same chunk range of several contributions, in a form that `open_range` reads."""
         if self.round_id is not None:

@@ -96,7 +96,7 @@ def put_share(call: Call) -> Accepted:
 def _check_share(
     call: Call, bodies: RoundBodies, contributors: Sequence[str], pieces: Sequence[int], body: Body
 ) -> None:
-    """A small share whole; of a large one the header, since the combination checks every residue."""
+    """A small share whole; of a large one the header: `consortium.rounds.opening` checks the rest as it reads it."""
     where = f"share {call.path['assignment']} for round {call.path['round']}"
     if bodies.round_id is None:
         raise WrongRound(where, expected="a round under encryption", got="one in the clear")

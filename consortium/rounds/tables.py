@@ -20,7 +20,7 @@ class Round(Base):
         deadline_at: when collecting goes on without who has not answered.
         contributors: U, ascending node ids; set once, by compare-and-set, when collecting ends.
         ranges: into how many chunk ranges the sum is cut.
-        failures: how often the combination did not check out, hence whose share is set aside (rounds.shares).
+        doubted: whether the first set of shares did not open the sum (`consortium.rounds.assignments`).
         timings: seconds by phase, for the operator and the benchmark.
     """
 
@@ -43,7 +43,7 @@ class Round(Base):
     applied_at: Mapped[float | None]
     contributors: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     ranges: Mapped[int] = mapped_column(default=1)
-    failures: Mapped[int] = mapped_column(default=0)
+    doubted: Mapped[bool] = mapped_column(default=False)
     aggregate_digest: Mapped[str | None] = mapped_column(String(64))
     aggregate_size: Mapped[int | None]
     aggregate_inline: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
@@ -95,8 +95,10 @@ class VoteRow(Base):
 class Assignment(Base):
     """Pieces of the key that a committee member was asked to answer for.
 
-    ``state``: ``open``, ``answered``, ``cancelled`` (deadline passed, or no longer needed), ``set_aside`` (suspected
-    after a combination that did not check out).
+    Attributes:
+        instead_of: the member in whose stead this one was asked, after the first shares did not open the sum.
+        state: ``open``, ``answered``, ``cancelled`` (deadline passed, or no longer needed), ``refused`` (its body is
+            no share), ``in_vain`` (asked in the stead of a member without whom the sum does not open either).
     """
 
     __tablename__ = "assignments"
@@ -106,6 +108,7 @@ class Assignment(Base):
     round: Mapped[int] = mapped_column(primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
     node: Mapped[str] = mapped_column(String(36))
+    instead_of: Mapped[str | None] = mapped_column(String(36))
     pieces: Mapped[list[int]] = mapped_column(JSON)
     state: Mapped[str] = mapped_column(String(10))
     deadline_at: Mapped[float]

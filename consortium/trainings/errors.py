@@ -73,5 +73,27 @@ class ShareMalformed(StepRefused):
     """A decryption share that does not validate."""
 
 
-class SumDoesNotOpen(StepRefused):
-    """No set of shares opens the sum."""
+class StoredShareMalformed(ShareMalformed):
+    """A large share that was taken on the word of its header, and turns out to be none.
+
+    Attributes:
+        node: who signed it.
+        number: of its assignment.
+    """
+
+    def __init__(self, where: str, *, node: str, number: int, expected: str, got: str) -> None:
+        super().__init__(where, expected=expected, got=got)
+        self.node = node
+        self.number = number
+
+
+class SumsDiffer(StepRefused):
+    """Two sets of shares open one sum differently.
+
+    Attributes:
+        suspects: the committee members of whom one has answered wrongly.
+    """
+
+    def __init__(self, where: str, *, expected: str, got: str, suspects: tuple[str, ...]) -> None:
+        super().__init__(where, expected=expected, got=got)
+        self.suspects = suspects
