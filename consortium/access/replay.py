@@ -2,6 +2,10 @@
 
 In Redis, where there is one, so that several servers share it; always also in this process. What a restart forgets
 cannot be replayed: tokens that were issued before the process began are refused (the caller signs again).
+
+While Redis is away, and for what it knew when it lost its memory, a token is taken once by every server process. That
+is let be: to refuse all banks meanwhile would stop the trainings, whose database is there, for requests that may be
+repeated anyway (docs/protocol.md, section 1).
 """
 
 from __future__ import annotations
@@ -43,7 +47,7 @@ class ReplayGuard:
             if jti in self._seen:
                 return False
             self._seen[jti] = now + _REMEMBER_S
-        if self._redis is not None:
+        if self._redis is not None:  # if it is away this process' own memory is what there is
             with contextlib.suppress(redis.RedisError):
                 return bool(self._redis.set(f"fraud-consortium:jti:{jti}", b"", nx=True, ex=_REMEMBER_S))
         return True
