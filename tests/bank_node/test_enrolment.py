@@ -17,6 +17,8 @@ from tests.common.nodes import NODE
 from tests.common.processes import clean_environment
 from tests.common.tables_learning import build
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture
 def service(tmp_path):
