@@ -115,11 +115,23 @@ class ConsortiumOfNodes:
         return self.wait_for(training, lambda view: view["state"] in states, timeout_s=timeout_s)
 
     def finish(self, training: str, *, timeout_s: float = 180.0) -> dict[str, Any]:
-        """Waits for the training's released model, confirmed by every bank that is here."""
+        """Waits for the training's released model, confirmed and registered by every bank that is here."""
         view = self.until(training, "completed", "failed", "cancelled", timeout_s=timeout_s)
         if view["state"] != "completed":
             raise AssertionError(f"training is {view['state']}: {view['reason']}\n{self._logs()}")
+        confirmed = {bank["name"] for bank in view["banks"] if bank["confirmed"]}
+        here = [node for node in self.nodes if node.name in confirmed and node.process is not None]
+        self._wait_for_farewells(training, here, timeout_s)
         return view
+
+    def _wait_for_farewells(self, training: str, nodes: list[NodeProcess], timeout_s: float) -> None:
+        """The last bank's confirmation completes a training; each bank hears of that on its own, and then registers."""
+        until = time.monotonic() + timeout_s
+        waiting = [node.home / "trainings" / training / "ended.json" for node in nodes]
+        while missing := [path for path in waiting if not path.exists()]:
+            if time.monotonic() >= until:
+                raise AssertionError(f"no farewell: {missing}\n{self._logs()}")
+            time.sleep(0.05)
 
     def wait_for(
         self, training: str, seen: Callable[[dict[str, Any]], bool], *, timeout_s: float = 180.0
