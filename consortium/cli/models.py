@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from typing import Any
 
 import click
 
-from consortium.cli.client import Service, console, moment, service_options, show_json, show_table, volume
+from consortium.cli.card_text import show_card
+from consortium.cli.client import EXIT_REFUSED, Service, moment, refuse, service_options, show_json, show_table, volume
+from consortium.cli.output import require_writable, write_whole
+
+EXIT_FAILED = 1
 
 
 @click.group()
@@ -36,73 +42,99 @@ def list_all(url: str, token: str, as_json: bool) -> None:
 
 @model.command()
 @click.argument("name")
+@click.option("--digest", help="Of the model, or its first characters; without it the one in force.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File to write.")
 @service_options
-def get(name: str, out: Path, url: str, token: str, as_json: bool) -> None:
-    r"""Fetch a model's bytes: by name the one in force, or by training, or by digest.
+def get(  # noqa: PLR0917  # click passes them by name
+    name: str, digest: str | None, out: Path, url: str, token: str, as_json: bool
+) -> None:
+    r"""Fetch a model's bytes, and verify them: by name the one in force, or by its training or its digest.
 
     \b
     Example:
       consortium model get fraud-2026 --out model.json
+      consortium model get fraud-2026 --digest 1f0c9a2b --out candidate.json   # not promoted (yet)
     """
+    require_writable(out)
     service = Service(url, token)
-    view = service.get(f"/v1/models/{name}")
-    out.write_bytes(service.get_bytes(f"/v1/models/{view['training']}/content"))
+    view = service.get(f"/v1/models/{name}") if digest is None else _of_digest(service, name, digest)
+    content = service.get_bytes(f"/v1/models/{view['training']}/content")
+    found = hashlib.sha256(content).hexdigest()
+    if found != view["sha256"]:
+        refuse(
+            f"model {view['digest']}: expected bytes of SHA-256 {view['sha256']}, got {found}: damaged on the way, or "
+            "in the blob store; nothing is written. Fetch it again, or restore the blob store from a backup",
+            EXIT_FAILED,
+        )
+    write_whole(out, content)
     if as_json:
         show_json(view | {"file": str(out)})
     else:
-        click.echo(f"{out}: model {view['digest']}, {volume(out.stat().st_size)}")
+        standing = "in force" if view["in_force"] else "not in force"
+        click.echo(f"{out}: model {view['digest']} ({standing}), {volume(len(content))}")
+
+
+def _of_digest(service: Service, name: str, digest: str) -> dict[str, Any]:
+    """The one model of this name whose digest begins so."""
+    named: list[dict[str, Any]] = [m for m in service.get("/v1/models")["models"] if m["name"] == name]
+    if not named:
+        refuse(f"model {name}: there is none; `consortium model list` shows all", EXIT_REFUSED)
+    found = {m["digest"]: m for m in reversed(named) if m["digest"].startswith(digest)}  # of equal ones the newest
+    if len(found) != 1:
+        known = ", ".join(sorted({m["digest"] for m in named}))
+        refuse(
+            f"model {name}: expected the digest of one model, got {digest!r}, which fits {len(found)}; it has {known}",
+            EXIT_REFUSED,
+        )
+    return next(iter(found.values()))
 
 
 @model.command()
 @click.argument("name")
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write it as one HTML file, with curves.")
 @service_options
-def card(name: str, url: str, token: str, as_json: bool) -> None:
+def card(name: str, html: Path | None, url: str, token: str, as_json: bool) -> None:
     r"""Show a model's card: what it was made of, how good it is, how it was protected.
+
+    By training, by digest, or by name: the one in force, or else the newest, so that it can be read before a promotion.
 
     \b
     Example:
       consortium model card fraud-2026
+      consortium model card fraud-2026 --html card.html
     """
+    if html is not None:
+        require_writable(html)
     found = Service(url, token).get(f"/v1/models/{name}/card")
+    if html is not None:
+        _write_page(found, html)
     if as_json:
         show_json(found)
-        return
-    if found["warning"]:
-        console.print(f"[bold red]{found['warning']}[/bold red]")
-    facts = [
-        ["training", found["training"]],
-        ["digest", found["digest"]],
-        [
-            "banks",
-            ", ".join(bank["name"] + ("" if bank["confirmed"] else " (not confirmed)") for bank in found["banks"]),
-        ],
-        ["rounds", f"{found['rounds']}, fewest banks in one: {found['fewest_contributors']}"],
-        ["received", volume(found["bytes_received"])],
-        ["trained", f"{moment(found['started_at'])} to {moment(found['ended_at'])} UTC"],
-        *[[name, str(value)] for name, value in found["volumes"].items()],
-        *[
-            [name, f"{value:.4f}" if isinstance(value, float) else str(value)]
-            for name, value in found["evaluation"].items()
-            if not isinstance(value, (list, dict))
-        ],
-        *[[f"privacy: {name}", str(value)] for name, value in found["privacy"].items()],
-        *[[f"software: {name}", version] for name, version in found["software"].items()],
-    ]
-    show_table(f"Model {found['name']}", ["", ""], facts)
+    elif html is None:
+        show_card(found)
+
+
+def _write_page(card: dict[str, Any], out: Path) -> None:
+    from consortium.models.card_page import render  # noqa: PLC0415  # `--help` answers without it
+    from consortium.models.card_pictures import HOW_TO_GET_PICTURES, can_draw  # noqa: PLC0415
+
+    write_whole(out, render(card).encode())
+    click.echo(f"{out}: the card of model {card['digest'][:16]}", err=True)
+    if not can_draw():
+        click.echo(f"{out}: {HOW_TO_GET_PICTURES}", err=True)
 
 
 @model.command()
-@click.argument("name")
+@click.argument("digest")
 @service_options
-def promote(name: str, url: str, token: str, as_json: bool) -> None:
-    r"""Put a model in force under its name.
+def promote(digest: str, url: str, token: str, as_json: bool) -> None:
+    r"""Put a model in force under its name: by its training or its digest. The banks' nodes score with it from then on.
 
     \b
     Example:
       consortium model promote 3f0d…
     """
-    view = Service(url, token).post(f"/v1/models/{name}/promotion")
+    view = Service(url, token).post(f"/v1/models/{digest}/promotion")
     if as_json:
         show_json(view)
     else:
@@ -113,7 +145,7 @@ def promote(name: str, url: str, token: str, as_json: bool) -> None:
 @click.argument("name")
 @service_options
 def rollback(name: str, url: str, token: str, as_json: bool) -> None:
-    r"""Put the model in force that was before the present one of this name.
+    r"""Withdraw the model in force under a name, and put the one back that was in force before it.
 
     \b
     Example:

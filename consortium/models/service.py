@@ -164,7 +164,7 @@ def rollback(s: Session, name: str, *, by: str, now: float) -> ModelRow:
     _lock(s, name)
     stack = _replayed(s.execute(_LOG.where(PromotionRow.name == name))).get(name)
     if not stack:
-        raise ModelMissing(f"model {name}: none is in force; `consortium model promote` puts one in force")
+        raise _missing(s, name)
     if len(stack) == 1:
         raise NothingToRollBack(
             f"model {name}: no model was in force before the present one; `consortium model promote` puts another in "

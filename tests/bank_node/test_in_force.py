@@ -30,7 +30,7 @@ HELD = [entry(A, "cards"), entry(B, "cards"), entry(C, "transfers")]  # the newe
         ({}, C, "the newest on this node; none is in force as transfers"),
         ({"cards": A}, A, "in force as cards"),  # before a newer one, and before one of another name
         ({"cards": B, "transfers": C}, C, "in force as transfers"),
-        ({"transfers": UNKNOWN}, C, f"the newest on this node; model {UNKNOWN[:16]} is in force as transfers, but is not"),
+        ({"transfers": UNKNOWN}, C, f"the newest on this node; model {UNKNOWN[:16]} is in force as transfers, but"),
         ({"transfers": UNKNOWN, "cards": A}, A, "in force as cards"),
         ({"transfers": A}, C, "the newest"),  # another name's model
     ],

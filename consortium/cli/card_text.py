@@ -1,0 +1,56 @@
+"""A model's card on the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from consortium.cli.client import console, moment, show_table, volume
+from consortium.models import card_figures as figures
+
+
+def show_card(card: dict[str, Any]) -> None:
+    """Prints the facts, then how good the model is."""
+    if card["warning"]:
+        console.print(f"[bold red]{card['warning']}[/bold red]")
+    show_table(f"Model {card['name']}", ["", ""], _facts(card))
+    if told := figures.volumes(card):
+        rows = [[part, f"{rows:,}", f"{frauds:,}", f"{frauds / max(1, rows):.4f}"] for part, rows, frauds in told]
+        show_table("Data, over all banks", ["part", "rows", "frauds", "prevalence"], rows)
+    for part in figures.parts(card):
+        _show_part(part)
+
+
+def _facts(card: dict[str, Any]) -> list[list[str]]:
+    banks = [bank["name"] + ("" if bank["confirmed"] else " (not confirmed)") for bank in card["banks"]]
+    return [
+        ["in force", "yes" if card["in_force"] else "no"],
+        ["training", card["training"]],
+        ["digest", card["digest"]],
+        ["SHA-256 of the bytes", card["sha256"]],
+        ["plan's digest", card["plan_digest"]],
+        ["protection", card["plan"]["protection"]["level"]],
+        ["banks", ", ".join(banks)],
+        ["rounds", f"{card['rounds']}, fewest banks in one: {card['fewest_contributors']}"],
+        ["received", volume(card["bytes_received"])],
+        ["trained", f"{moment(card['started_at'])} to {moment(card['ended_at'])} UTC"],
+        *[[f"privacy: {name}", str(value)] for name, value in card["privacy"].items()],
+        *[[name.replace("_", " "), f"{value:g}"] for name, value in figures.other_metrics(card).items()],
+        *[[f"software: {name}", version] for name, version in card["software"].items()],
+    ]
+
+
+def _show_part(part: figures.Part) -> None:
+    ap = "none" if part.ap is None else f"{part.ap:.4f}"
+    metrics = [["average precision", f"{ap} (prevalence {part.prevalence:.4f})"]]
+    metrics += [[name.replace("_", " "), f"{value:.4f}"] for name, value in part.metrics.items()]
+    show_table(f"On the {part.name} rows", ["", ""], metrics)
+    for title, points in (("rows looked at", part.by_budget), ("precision of at least", part.by_precision)):
+        if points:
+            show_table(
+                "", [title, "threshold", "alerts", "precision", "recall"],
+                [
+                    [f"{100 * p.asked:g} %", f"{p.threshold:.4f}", f"{p.alerts:,}", f"{p.precision:.3f}",
+                     f"{p.recall:.3f}"]
+                    for p in points
+                ],
+            )  # fmt: skip

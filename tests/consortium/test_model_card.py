@@ -1,0 +1,133 @@
+"""A model's card for people: figures against a count of the scored rows; a page that is whole, safe, self-contained."""
+
+from __future__ import annotations
+
+import base64
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from consortium.cli.card_text import show_card
+from consortium.cli.client import console
+from consortium.models.card import NOT_ENCRYPTED
+from consortium.models.card_figures import BUDGETS, PRECISIONS, parts
+from consortium.models.card_page import render
+from consortium.models.card_pictures import HOW_TO_GET_PICTURES, draw
+from learning.evaluation import evaluate, score_cells, score_histogram
+from protocol.plan import Plan
+
+ROWS = 20_000
+DIGESTS = {
+    name: digit * 64 for name, digit in (("digest", "1"), ("sha256", "2"), ("plan_digest", "3"), ("history", "4"))
+}
+
+
+@pytest.fixture(scope="module")
+def scored():
+    rng = np.random.default_rng(5)
+    y = (rng.random(ROWS) < 0.02).astype(np.uint8)
+    return rng.normal(size=ROWS) * 1.5 - 4 + 3.5 * y, y
+
+
+def card_of(evaluation, **parts):
+    """As the service sends it."""
+    plan = Plan(name="cards", learning={"kind": "gbdt"}, description="<script>alert(1)</script>")
+    return {
+        "training": "5" * 8 + "-5555" * 3 + "-" + "5" * 12, "name": "cards", **DIGESTS, "released_at": 1.8e9,
+        "in_force": True, "warning": "", "plan": plan.model_dump(mode="json"),
+        "banks": [
+            {"node": "n1", "name": "bank-<b>", "confirmed": True}, {"node": "n2", "name": "bank-2", "confirmed": False},
+        ],
+        "rounds": 9, "fewest_contributors": 4, "bytes_received": 12345, "started_at": 1.8e9, "ended_at": 1.8e9 + 9,
+        "volumes": {"train_rows": 61, "train_frauds": 7, "test_rows": ROWS, "test_frauds": 400},
+        "evaluation": evaluation, "privacy": {"epsilon": 0.125, "delta": 1e-6},
+        "software": {"python": "3.99", "fraud-consortium": "7.7"}, **parts,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def card(scored):
+    found = evaluate(score_histogram(*scored)).to_dict()
+    return card_of(
+        {f"test_{name}": value for name, value in found.items()} | {"validation_ap_by_tree": [0.2, 0.3, 0.31]}
+    )
+
+
+def test_every_point_is_what_a_count_of_the_rows_gives(card, scored):
+    margins, y = scored
+    (part,) = parts(card)
+    cells = score_cells(margins)
+    assert [point.asked for point in part.by_budget] == list(BUDGETS)
+    assert [point.asked for point in part.by_precision] == [
+        p for p in PRECISIONS if p <= max(c[1] for c in part.precision_recall)
+    ]
+    for point in (*part.by_budget, *part.by_precision):
+        odds = np.log(point.threshold / (1 - point.threshold))
+        alert = cells >= score_cells(np.array([odds]))[0]
+        assert point.alerts == alert.sum()
+        assert point.recall == pytest.approx(y[alert].sum() / y.sum())
+        assert point.precision == pytest.approx(y[alert].mean())
+    for point in part.by_budget:
+        assert point.alerts <= point.asked * ROWS
+    assert part.prevalence == y.mean()
+
+
+def test_the_page_has_everything_and_fetches_nothing(card):
+    page = render(card)
+    for text in (
+        "in force as cards", "0.125", "1e-06", *DIGESTS.values(), "7.7", "3.99", "bank-2", "not confirmed", "12,345",
+        f"{card['evaluation']['test_ap']:.4f}", "Alert budgets", "Calibration", "nobody knows it", "ckks",
+    ):  # fmt: skip
+        assert text in page, text
+    assert re.findall(r"(?:src|href)=\"(?!data:)", page) == []
+    assert "<script" not in page
+    assert "bank-&lt;b&gt;" in page
+    pictures = [base64.b64decode(data) for data in re.findall(r"data:image/png;base64,([^\"]+)", page)]
+    assert len(pictures) == 4  # precision and recall, ROC, calibration, AP by tree
+    assert all(picture.startswith(b"\x89PNG\r\n") for picture in pictures)
+
+
+def test_without_matplotlib_the_page_says_what_to_install_and_keeps_its_tables(card, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # as if it were not installed
+    assert draw(card) == {}
+    page = render(card)
+    assert HOW_TO_GET_PICTURES in page
+    assert "data:image" not in page
+    assert "Alert budgets" in page
+
+
+def test_a_model_that_was_trained_in_the_open_says_so_first():
+    page = render(card_of({}, warning=NOT_ENCRYPTED, in_force=False, privacy={}))
+    assert page.index(NOT_ENCRYPTED) < page.index("<h2>")
+    assert "not in force" in page
+    assert "no privacy noise" in page
+
+
+@pytest.mark.parametrize(
+    "evaluation",
+    [
+        {},  # a risk table, a drift report
+        {"test_rows": 10, "test_frauds": 0, "test_ap": None, "test_auc": None, "test_precision_recall": []},
+        {"test_rows": 9.7, "test_frauds": 1.2, "test_ap": 0.5, "test_precision_recall": [[0, 0, 0.9], [1, 0.5, 0.1]]},
+        {"loss_by_round": [0.4, 0.3], "fitting_rounds": 2},
+    ],
+)  # fmt: skip
+def test_whatever_an_evaluation_lacks_is_left_out(evaluation):
+    render(card_of(evaluation, history=None, volumes={}, started_at=None))
+    with console.capture() as shown:
+        show_card(card_of(evaluation, volumes={}, started_at=None))
+    assert "nan" not in shown.get().lower()
+
+
+def test_the_text_has_the_rows_once_and_the_curve_as_points(card):
+    with console.capture() as shown:
+        show_card(card)
+    text = shown.get()
+    assert text.count(f"{ROWS:,}") == 1
+    assert "prevalence" in text
+    assert "rows looked at" in text
+    assert "precision of at least" in text
+    (part,) = parts(card)
+    assert f"{part.by_budget[3].recall:.3f}" in text
