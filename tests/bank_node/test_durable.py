@@ -6,7 +6,7 @@ import pytest
 
 from bank_node.applied_log import AppliedLog
 from bank_node.durable import Disk, sweep_temporaries
-from bank_node.errors import AlreadyRunning
+from bank_node.errors import AlreadyRunning, HomeUnusable
 from bank_node.home import AgentLock, Home
 from bank_node.outbox import Outbox
 from bank_node.usage import DailyUsage
@@ -147,6 +147,19 @@ def test_rounds_a_day_are_counted_across_restarts_and_begin_anew_at_midnight(tmp
     assert again.rounds_today() == 0
     again.count()
     assert again.rounds_today() == 1
+
+
+def test_half_written_files_are_swept_by_who_holds_the_lock_alone(tmp_path):
+    home, leftover = Home(tmp_path), tmp_path / "trainings" / ".deal.json.0123abcd"
+    leftover.parent.mkdir()
+    leftover.write_bytes(b"half")
+    lock = AgentLock(home)
+    with pytest.raises(HomeUnusable, match="take the lock"):
+        lock.sweep()
+    assert leftover.exists()
+    with lock:
+        lock.sweep()
+    assert not leftover.exists()
 
 
 def test_only_one_agent_works_in_a_home_folder(tmp_path):
