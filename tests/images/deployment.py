@@ -53,7 +53,7 @@ def own_network() -> Iterator[int]:
             yield holder.pid
 
 
-def until(seen: Callable[[], bool], what: str, timeout_s: float = 180.0) -> None:
+def until(seen: Callable[[], bool], what: str, timeout_s: float = 300.0) -> None:
     """Waits until something is so."""
     end = time.monotonic() + timeout_s
     while not seen():
