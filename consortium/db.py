@@ -13,7 +13,7 @@ from typing import Any
 
 import tenacity
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from consortium.errors import ConsortiumError
@@ -53,7 +53,6 @@ class Database:
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         options: dict[str, Any] = {}
         if self.is_sqlite:
-            _make_folder(parsed)
             options["connect_args"] = {"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False}
         elif not durable:
             options["connect_args"] = {"options": "-c synchronous_commit=off"}
@@ -100,16 +99,42 @@ class Database:
             patience_s: how long a server that does not answer is waited for: it may be starting as well.
 
         Raises:
-            OperationalError: it does not answer by then.
+            DatabaseUnusable: it does not answer by then, or is none that can be written to.
         """
-        tenacity.Retrying(
+        retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(OperationalError),
             wait=tenacity.wait_random_exponential(multiplier=0.1, max=2.0),
             stop=tenacity.stop_after_delay(0.0 if self.is_sqlite else patience_s),
             reraise=True,
-        )(self._create)
+        )
+        try:
+            retrying(self._create)
+        except DatabaseError as error:
+            raise self._unusable(error) from error
+
+    def is_made(self) -> bool:
+        """Whether the service's tables are in it; a file or folder that is missing is not made.
+
+        Raises:
+            DatabaseUnusable: it does not answer.
+        """
+        if self.is_sqlite and not Path(self.url.database or "").is_file():
+            return False
+        try:
+            with self.engine.connect() as connection:
+                return inspect(connection).has_table("alembic_version")
+        except DatabaseError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: DatabaseError) -> DatabaseUnusable:
+        lines = str(error.orig).strip().splitlines()
+        place = f"{self.url.database}: " if self.is_sqlite else ""
+        expected = "a file that can be read and written" if self.is_sqlite else "a server that answers"
+        return DatabaseUnusable(f"got {place}{lines[0] if lines else type(error).__name__}", expected=expected)
 
     def _create(self) -> None:
+        if self.is_sqlite:
+            _make_folder(self.url)
         with self.engine.begin() as connection:
             if not self.is_sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})

@@ -31,6 +31,23 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         return self._make_app()
 
 
+def prepare(settings: Settings) -> None:
+    """Makes the database and the folder of blobs before anything is served, so that what is wrong is said at once.
+
+    Raises:
+        ConsortiumError: one of them cannot be used; the sentence says why.
+    """
+    from consortium.blobs import check_blobs  # noqa: PLC0415
+    from consortium.db import Database  # noqa: PLC0415
+
+    check_blobs(settings.blobs)
+    database = Database(settings.database)
+    try:
+        database.create()
+    finally:
+        database.close()
+
+
 def listen(settings: Settings) -> socket.socket:
     """The listening socket; with port 0 on a free port.
 
@@ -47,14 +64,13 @@ def listen(settings: Settings) -> socket.socket:
 
 def make_app(settings: Settings) -> Flask:
     """Opens what the serving process works with, and makes its application; closed when the process ends."""
-    # gunicorn's parent process only watches: it does not load what serves.
+    # gunicorn's parent process only watches: it does not load all that serves.
     from consortium.http.app import create_app  # noqa: PLC0415
     from consortium.open_runtime import open_server_runtime  # noqa: PLC0415
 
     configure_logging(settings.log_level)
     opened = ExitStack()
     runtime = opened.enter_context(open_server_runtime(settings))
-    runtime.db.create()
     atexit.register(opened.close)
     return create_app(runtime, settings)
 

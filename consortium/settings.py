@@ -5,13 +5,18 @@ With nothing set everything runs in one process: SQLite, a local folder of blobs
 
 from __future__ import annotations
 
+import difflib
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, StringConstraints
+from pydantic import Field, SecretStr, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MEBIBYTE = 1 << 20
+PREFIX = "CONSORTIUM_"
+#: Not the service's: where the command finds it, and with which token.
+CLIENTS = ("URL", "TOKEN")
 
 
 class Settings(BaseSettings):
@@ -38,7 +43,7 @@ class Settings(BaseSettings):
         log_level: DEBUG, INFO, WARNING or ERROR.
     """
 
-    model_config = SettingsConfigDict(env_prefix="CONSORTIUM_", extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid")
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")] = "consortium"
     host: str = "127.0.0.1"
@@ -58,6 +63,18 @@ class Settings(BaseSettings):
     reconcile_s: float = Field(default=2.0, gt=0)
     task_attempts: int = Field(default=10, ge=1, le=1000)
     log_level: Annotated[str, StringConstraints(pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        """Refuses what looks like a setting and is none: a misspelt one would silently do nothing."""
+        known = [*(name.upper() for name in type(self).model_fields), *CLIENTS]
+        for variable in sorted(os.environ):
+            name = variable.upper().removeprefix(PREFIX)
+            if variable.upper().startswith(PREFIX) and name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {PREFIX}{near[0]}?" if near else "see docs/operations.md, and unset it"
+                raise ValueError(f"{variable}: expected a setting of this service, got an unknown name; {hint}")
+        return self
 
     @property
     def database(self) -> str:

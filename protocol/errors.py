@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class ProtocolError(Exception):
     """Root of all errors of this package."""
@@ -30,8 +32,9 @@ class CommitteeTooWeak(ProtocolError):
 class TransitionRefused(ProtocolError):
     """A state machine was asked for a step that its table does not have."""
 
-    def __init__(self, machine: str, *, state: str, event: str) -> None:
-        super().__init__(f"{machine} in state {state!r} does not take event {event!r}")
+    def __init__(self, machine: str, *, state: str, event: str, takes: Sequence[str] = (), hint: str = "") -> None:
+        wanted = " or ".join(f"{one!s}" for one in takes) or "none"
+        super().__init__(f"{machine}: to {event!s} it, expected state {wanted}, got {state!s}{hint}")
         self.machine = machine
         self.state = state
         self.event = event

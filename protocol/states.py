@@ -102,7 +102,9 @@ def next_training_state(state: TrainingState, event: TrainingEvent) -> TrainingS
     try:
         return TRAINING_TRANSITIONS[state, event]
     except KeyError:
-        raise TransitionRefused("training", state=state, event=event) from None
+        takes = [before for before, taken in TRAINING_TRANSITIONS if taken is event]
+        hint = "; it has ended for good: start another" if state.ended else ""
+        raise TransitionRefused("training", state=state, event=event, takes=takes, hint=hint) from None
 
 
 def next_round_state(state: RoundState, event: RoundEvent) -> RoundState:
@@ -114,4 +116,5 @@ def next_round_state(state: RoundState, event: RoundEvent) -> RoundState:
     try:
         return ROUND_TRANSITIONS[state, event]
     except KeyError:
-        raise TransitionRefused("round", state=state, event=event) from None
+        takes = [before for before, taken in ROUND_TRANSITIONS if taken is event]
+        raise TransitionRefused("round", state=state, event=event, takes=takes) from None

@@ -6,10 +6,14 @@ import os
 
 from celery import Celery
 
+from consortium.cli.client import EXIT_FAILED, refuse
+from consortium.cli.configuration import read_settings
+from consortium.errors import ConsortiumError
 from consortium.logs import configure_logging
 from consortium.open_runtime import open_worker_runtime
 from consortium.reconciler import Reconciler
 from consortium.rounds.protection import warm_up
+from consortium.serve import prepare
 from consortium.settings import Settings
 from consortium.task_runner import TaskRunner
 from workers.app import make_worker_app
@@ -30,11 +34,14 @@ def current_runner() -> TaskRunner:
 
 def main(settings: Settings | None = None) -> None:
     """Starts a worker of several threads: they share what was compiled and replayed, and sums need no lock."""
-    settings = settings or Settings()
+    settings = settings or read_settings()
     configure_logging(settings.log_level)
-    app: Celery = make_worker_app(settings)
-    runtime = open_worker_runtime(settings)
-    runtime.db.create()
+    try:
+        prepare(settings)
+        app: Celery = make_worker_app(settings)
+        runtime = open_worker_runtime(settings)
+    except (ConsortiumError, ValueError) as error:
+        refuse(str(error), EXIT_FAILED)
     warm_up()
     runner = TaskRunner(runtime, give_up_after=settings.task_attempts)
     runner.start()

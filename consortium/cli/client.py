@@ -1,9 +1,11 @@
-"""How the command talks to the service, and how it shows what comes back."""
+"""How the command talks to the service."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,13 +13,19 @@ from typing import Any, NoReturn
 
 import click
 import httpx
-from rich.console import Console
-from rich.table import Table
 
-EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_NO_MODEL = 3, 4, 5
+from consortium.cli.show import console, moment, show_json, show_table, volume
+
+__all__ = [
+    "EXIT_FAILED", "EXIT_NO_MODEL", "EXIT_REFUSED", "EXIT_UNREACHABLE", "Service", "console", "moment", "reading_file",
+    "refuse", "service_options", "show_json", "show_table", "volume",
+]  # fmt: skip
+
+EXIT_FAILED, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_NO_MODEL = 1, 3, 4, 5
 _TIMEOUT_S = 90.0
-
-console = Console()
+_AGAIN_S = 1.0
+#: A proxy's or the service's own "not now".
+_AWAY = {502, 503, 504}
 
 
 class Service:
@@ -29,6 +37,12 @@ class Service:
     """
 
     def __init__(self, url: str, token: str) -> None:
+        if not re.fullmatch(r"https?://[^\s/]+[^\s]*", url):
+            raise click.UsageError(
+                f"--url: expected http://HOST:PORT or https://HOST, got {url!r} [env: CONSORTIUM_URL]"
+            )
+        if not re.fullmatch(r"[\x21-\x7e]+", token):
+            raise click.UsageError("--token: expected one word, as `consortium token create` prints it")
         self._client = httpx.Client(
             base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=httpx.Timeout(_TIMEOUT_S, connect=5.0)
         )
@@ -37,6 +51,30 @@ class Service:
     def get(self, path: str, **query: Any) -> Any:
         """The JSON of a `GET`."""
         return self._ask("GET", path, params=query).json()
+
+    def get_patiently(self, path: str, say: Callable[[str], None], **query: Any) -> Any:
+        """The JSON of a `GET`, however long the service is away meanwhile.
+
+        Args:
+            path: what to get.
+            say: is told that the service is away, once a try; and the empty string when it is back.
+            query: the parameters.
+        """
+        since = None
+        while (answer := self._try(path, query)) is None:
+            since = since or datetime.now(UTC)
+            say(f"service away since {since:%H:%M:%S} UTC; trying again")
+            time.sleep(_AGAIN_S)
+        if since is not None:
+            say("")
+        return self._taken(answer).json()
+
+    def _try(self, path: str, query: dict[str, Any]) -> httpx.Response | None:
+        try:
+            answer = self._client.get(path, params=query)
+        except httpx.HTTPError:
+            return None
+        return None if answer.status_code in _AWAY else answer
 
     def get_bytes(self, path: str) -> bytes:
         """The bytes of a `GET`."""
@@ -61,16 +99,23 @@ class Service:
                 "CONSORTIUM_URL right?",
                 EXIT_UNREACHABLE,
             )
+        return self._taken(answer)
+
+    def _taken(self, answer: httpx.Response) -> httpx.Response:
         if answer.is_success:
             return answer
         try:
             problem = answer.json()
         except ValueError:
             problem = {}
-        detail = problem.get("detail", f"HTTP {answer.status_code}")
+        if not isinstance(problem, dict) or "detail" not in problem:
+            said = f"HTTP {answer.status_code}"
+            return refuse(f"{self._url} is no consortium's service: expected its API, got {said}", EXIT_REFUSED)
+        detail = problem["detail"]
         for field in problem.get("fields", [])[1:]:
             detail += f"\n  {field['field']}: {field['message']}"
-        return refuse(f"{detail}  [{problem.get('type', answer.status_code)}]", EXIT_REFUSED)
+        kind = str(problem.get("type", answer.status_code)).rpartition(":")[2]
+        return refuse(f"{detail}  [{kind}]", EXIT_UNREACHABLE if answer.status_code in _AWAY else EXIT_REFUSED)
 
 
 def refuse(message: str, code: int) -> NoReturn:
@@ -91,42 +136,14 @@ def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)  # fmt: skip
 
 
-def show_json(value: Any) -> None:
-    """Prints JSON."""
-    click.echo(json.dumps(value, indent=2))
-
-
-def show_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """Prints a table; on anything but a terminal too."""
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-
-
-def moment(seconds: float | None) -> str:
-    """A time for people, in UTC."""
-    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def volume(size: float) -> str:
-    """Bytes for people."""
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.2f} GB"
-
-
 @contextmanager
 def reading_file(path: str) -> Iterator[Any]:
     """A JSON file's content, or a clear end."""
     try:
         with click.open_file(path, encoding="utf-8") as file:
-            yield json.load(file)
+            content = json.load(file)
     except OSError as error:
         refuse(f"{path}: {error.strerror}", 2)
     except ValueError as error:
-        refuse(f"{path}: expected JSON: {error}", 2)
+        refuse(f"{path}: expected JSON, got something else: {error}", 2)
+    yield content

@@ -1,4 +1,6 @@
-"""`consortium`: serve, work, steer trainings. Every command has an example in its help, and `--json` for scripts."""
+"""`consortium`: serve, work, steer trainings. Every command has an example in its help; all but `serve` and `worker`,
+which run until they are ended, have `--json` for scripts.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,8 @@ import importlib
 from typing import Any
 
 import click
+
+from consortium.cli.help import with_kept_lines
 
 #: Command → module that has it; imported when it is called, so that `--help` answers at once.
 _COMMANDS = {
@@ -17,6 +21,7 @@ _COMMANDS = {
     "plan": "consortium.cli.plans",
     "training": "consortium.cli.trainings",
     "model": "consortium.cli.models",
+    "storage": "consortium.cli.storage",
 }
 
 
@@ -29,7 +34,7 @@ class _Lazy(click.Group):
         del ctx
         module = _COMMANDS.get(cmd_name)
         command: Any = getattr(importlib.import_module(module), cmd_name) if module else None
-        return command if isinstance(command, click.Command) else None
+        return with_kept_lines(command) if isinstance(command, click.Command) else None
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -49,3 +54,6 @@ def main() -> None:
     Exit codes: 0 done; 1 failed; 2 wrong usage; 3 the service refused; 4 the service cannot be reached;
     5 the training ended without a model.
     """
+
+
+with_kept_lines(main)

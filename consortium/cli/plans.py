@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from consortium.cli.client import Service, console, moment, reading_file, service_options, show_json, show_table
+from consortium.cli.client import Service, moment, reading_file, service_options, show_json, show_table, volume
+from consortium.cli.show import say
 
 
 @click.group()
@@ -14,22 +15,26 @@ def plan() -> None:
     """Create and check plans: what a training does."""
 
 
-def _show_check(view: dict[str, Any]) -> None:
+def _show_check(view: dict[str, Any], *, whole: bool) -> None:
+    """What a plan means; who must collude to learn what only where that was asked for."""
     check, protection = view["check"], view["plan"]["protection"]
-    console.print(f"[bold]{view['plan']['name']}[/bold]  digest {view['digest']}")
-    console.print(f"first sum: {check['first_query']}, {check['first_values']} numbers, from {check['banks']} banks")
+    say(f"{view['plan']['name']}  digest {view['digest']}")
+    say(
+        f"about {check['rounds_expected']} rounds; about {volume(check['bytes_per_bank'])} sent by each of "
+        f"{check['banks']} banks in contributions"
+    )
+    say(f"first sum: {check['first_query']}, {check['first_values']} numbers")
     if protection["level"] == "ckks":
-        console.print(
+        say(
             f"threshold CKKS, any {check['threshold']} of {check['committee_size']} open a sum; "
             f"{check['bytes_per_value']:.3f} bytes a number; sums are exact (error at most {check['error_units']:.3f} "
             f"of a unit before rounding); smudging 2^-{check['smudging_bits']} a chunk"
         )
-        show_table(
-            "Who must collude to learn what", ["who", "learns"],
-            [[row["who"], row["learns"]] for row in check["collusion"]],
-        )  # fmt: skip
+    if whole and check["collusion"]:
+        rows = [[row["who"], row["learns"]] for row in check["collusion"]]
+        show_table("Who must collude to learn what", ["who", "learns"], rows)
     for warning in check["warnings"]:
-        console.print(f"[bold red]warning:[/bold red] {warning}")
+        say(f"warning: {warning}", style="bold red")
 
 
 @plan.command()
@@ -48,7 +53,7 @@ def create(file: str, dry_run: bool, url: str, token: str, as_json: bool) -> Non
     if as_json:
         show_json(view)
     else:
-        _show_check(view)
+        _show_check(view, whole=dry_run)
 
 
 @plan.command()
@@ -68,7 +73,7 @@ def check(file: str, banks: int | None, url: str, token: str, as_json: bool) -> 
     if as_json:
         show_json(view)
     else:
-        _show_check(view)
+        _show_check(view, whole=True)
 
 
 @plan.command("list")
@@ -102,4 +107,4 @@ def show(name: str, url: str, token: str, as_json: bool) -> None:
     if as_json:
         show_json(view)
     else:
-        _show_check(view)
+        _show_check(view, whole=True)

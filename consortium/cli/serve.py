@@ -5,25 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
-from pydantic import ValidationError
 
-from consortium.cli.client import refuse
+from consortium.cli.client import EXIT_FAILED, refuse
+from consortium.cli.configuration import read_settings
+from consortium.errors import ConsortiumError
 from consortium.logs import configure_logging
-from consortium.serve import listen
+from consortium.serve import listen, prepare
 from consortium.serve import serve as run_server
-from consortium.settings import Settings
-
-
-def read_settings(**given: Any) -> Settings:
-    """The settings from the environment, with what was given on the command line on top."""
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        lines = [f"CONSORTIUM_{finding['loc'][0]}: {finding['msg']}".upper() for finding in error.errors()]
-        raise click.UsageError("; ".join(lines)) from error
 
 
 @click.command()
@@ -44,9 +34,14 @@ def serve(host: str | None, port: int | None, data_dir: Path | None) -> None:
     settings = read_settings(host=host, port=port, data_dir=data_dir)
     configure_logging(settings.log_level)
     try:
+        prepare(settings)
+    except ConsortiumError as error:
+        refuse(str(error), EXIT_FAILED)
+    try:
         listening = listen(settings)
     except OSError as error:
-        refuse(f"{settings.host}:{settings.port}: {error.strerror}; choose another --port", 1)
+        said = error.strerror or str(error)
+        refuse(f"{settings.host}:{settings.port}: {said}; choose another --host or --port", EXIT_FAILED)
     port_taken = listening.getsockname()[1]
     worker = "with an embedded worker" if settings.redis is None else "with workers on the broker"
     click.echo(f"consortium {settings.name!r} on http://{settings.host}:{port_taken} {worker}; API: /docs", err=True)

@@ -6,12 +6,15 @@ import time
 from pathlib import Path
 
 import click
+from pydantic import TypeAdapter, ValidationError
 
 from consortium.access.errors import TokenNotThere
 from consortium.access.service import Role, create_token, list_tokens, revoke_token
 from consortium.cli.client import EXIT_REFUSED, moment, refuse, show_json, show_table
-from consortium.cli.serve import read_settings
+from consortium.cli.configuration import read_settings
+from consortium.cli.database import open_database
 from consortium.db import Database
+from protocol.ids import Name
 
 _DATA_DIR = click.option(
     "--data-dir", type=click.Path(path_type=Path, file_okay=False),
@@ -20,10 +23,17 @@ _DATA_DIR = click.option(
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 
 
-def _database(data_dir: Path | None) -> Database:
-    database = Database(read_settings(data_dir=data_dir).database)
-    database.create()
-    return database
+def _database(data_dir: Path | None, *, make: bool = False) -> Database:
+    return open_database(read_settings(data_dir=data_dir), make=make)
+
+
+def _checked_name(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+    try:
+        return str(TypeAdapter(Name).validate_python(name))
+    except ValidationError as error:
+        raise click.BadParameter(
+            f"expected at most 63 of a-z, 0-9, '.', '_' and '-', the first a letter or digit; got {name!r}"
+        ) from error
 
 
 @click.group()
@@ -32,19 +42,20 @@ def token() -> None:
 
 
 @token.command()
-@click.argument("name")
+@click.argument("name", callback=_checked_name)
 @click.option("--role", type=click.Choice([role.value for role in Role]), default="operator", show_default=True)
-@click.option("--days", type=click.FloatRange(0, min_open=True), help="Until it expires. [default: never]")
+@click.option("--days", type=click.FloatRange(0, 3660, min_open=True), help="Until it expires. [default: never]")
+@click.option("--init", "make", is_flag=True, help="Make the database if there is none.")
 @_DATA_DIR
 @_JSON
-def create(name: str, role: str, days: float | None, data_dir: Path | None, as_json: bool) -> None:
+def create(name: str, role: str, days: float | None, make: bool, data_dir: Path | None, as_json: bool) -> None:  # noqa: PLR0917  # click names them all
     r"""Make a token and show it, this once.
 
     \b
     Example:
-      export CONSORTIUM_TOKEN=$(consortium token create ops --role admin)
+      export CONSORTIUM_TOKEN=$(consortium token create ops --role admin --data-dir /var/lib/consortium)
     """
-    with _database(data_dir).transaction("cli.token") as s:
+    with _database(data_dir, make=make).transaction("cli.token") as s:
         row, made = create_token(
             s, name=name, role=Role(role), by="command line", now=time.time(),
             lifetime_s=None if days is None else days * 86400,
@@ -86,7 +97,8 @@ def list_all(data_dir: Path | None, as_json: bool) -> None:
 @token.command()
 @click.argument("token_id")
 @_DATA_DIR
-def revoke(token_id: str, data_dir: Path | None) -> None:
+@_JSON
+def revoke(token_id: str, data_dir: Path | None, as_json: bool) -> None:
     r"""Revoke a token.
 
     \b
@@ -95,7 +107,10 @@ def revoke(token_id: str, data_dir: Path | None) -> None:
     """
     try:
         with _database(data_dir).transaction("cli.revoke") as s:
-            revoke_token(s, token_id, now=time.time())
+            row = revoke_token(s, token_id, now=time.time())
     except TokenNotThere as error:
         refuse(str(error), EXIT_REFUSED)
-    click.echo(f"token {token_id} is revoked")
+    if as_json:
+        show_json({"id": row.id, "name": row.name, "role": row.role, "revoked_at": row.revoked_at})
+    else:
+        click.echo(f"token {row.id} ({row.name}) is revoked")

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import time
 from typing import Any
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from consortium.cli.client import (
     EXIT_NO_MODEL,
+    EXIT_REFUSED,
     Service,
-    console,
     moment,
+    refuse,
     service_options,
     show_json,
     show_table,
     volume,
 )
+from consortium.cli.show import say, short
+from consortium.cli.watching import ENDED, line_of, watch
+from protocol.ids import UUID_PATTERN
 
-_WAIT_S = 20
+_FOLLOW_EVERY_S = 1.0
+_MOST = 500
 
 
 @click.group()
@@ -27,56 +33,35 @@ def training() -> None:
     """Start, watch and steer trainings."""
 
 
-def _line(view: dict[str, Any]) -> str:
-    banks = [bank for bank in view["banks"] if bank["on_roster"]]
-    away = [bank["name"] for bank in banks if bank["away_since"] is not None]
-    parts = [view["state"]]
-    if view["protection"] == "none":
-        parts.append("[bold red]WITHOUT ENCRYPTION[/bold red]")
-    if view["state"] == "inviting":
-        answered = sum(bank["answer"] != "pending" for bank in view["banks"])
-        parts.append(f"{answered} of {len(view['banks'])} banks have answered")
-    current = view["current"]
-    if current is not None:
-        parts.append(f"{current['query']}: {current['answered']} of {current['expected']} banks")
-        if current["state"] == "decrypting":
-            parts.append(f"{current['shares'][0]} of {current['shares'][1]} shares")
-    if away:
-        parts.append(f"away: {', '.join(away)}")
-    parts += [f"{name} {value:.4g}" for name, value in view["metrics"].items()]
-    if view["seconds_left"] is not None:
-        parts.append(f"about {view['seconds_left']:.0f} s left")
-    if view["reason"]:
-        parts.append(view["reason"])
-    return " · ".join(parts)
+def find_training(service: Service, given: str) -> str:
+    """A training's id from its beginning.
 
-
-def watch_training(service: Service, training_id: str) -> dict[str, Any]:
-    """Shows a training's progress until it ends, and returns how it ended."""
-    columns = (
-        SpinnerColumn(),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=console, transient=False) as progress:
-        bar = progress.add_task("", total=None)
-        view: dict[str, Any] = service.get(f"/v1/trainings/{training_id}")
-        while True:
-            ended = view["state"] in {"completed", "failed", "cancelled"}
-            total = view["rounds_done"] if ended else view["rounds_expected"]
-            progress.update(bar, completed=view["rounds_done"], total=total, description=_line(view))
-            if ended:
-                return view
-            view = service.get(f"/v1/trainings/{training_id}", wait=_WAIT_S)
+    Args:
+        service: the service.
+        given: an id, or as many of its first characters as no other training's has.
+    """
+    wanted = given.rstrip("…").lower()
+    if re.match(UUID_PATTERN, wanted):
+        return wanted
+    if not re.fullmatch(r"[0-9a-f-]{1,36}", wanted):
+        refuse(
+            f"training {given!r}: expected an id or its first characters, such as 3f0d1c2e; `consortium training list` "
+            "shows them",
+            EXIT_REFUSED,
+        )
+    listed = service.get("/v1/trainings", limit=_MOST)["trainings"]
+    found: list[str] = [one["id"] for one in listed if one["id"].startswith(wanted)]
+    if len(found) != 1:
+        got = f"{len(found)}: {', '.join(found[:5])}" if found else f"none of the newest {len(listed)}"
+        refuse(f"training {given!r}: expected the beginning of one training's id, got that of {got}", EXIT_REFUSED)
+    return found[0]
 
 
 def _end(view: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         show_json(view)
     elif view["model"] and view["state"] == "completed":
-        console.print(f"model {view['model']} is released: consortium model card {view['id']}")
+        say(f"model {view['model']} is released: consortium model card {view['id']}")
     if view["state"] in {"failed", "cancelled"}:
         click.echo(f"consortium: training {view['id']} {view['state']}: {view['reason']}", err=True)
         sys.exit(EXIT_NO_MODEL)
@@ -97,59 +82,66 @@ def start(plan: str, follow: bool, url: str, token: str, as_json: bool) -> None:
     view = service.post("/v1/trainings", {"plan": plan})
     if follow:
         if not as_json:
-            console.print(f"training {view['id']}")
-        _end(watch_training(service, view["id"]) if not as_json else _wait(service, view["id"]), as_json=as_json)
+            say(f"training {view['id']}")
+        _end(watch(service, view["id"], silent=as_json), as_json=as_json)
     elif as_json:
         show_json(view)
     else:
         click.echo(view["id"])
 
 
-def _wait(service: Service, training_id: str) -> dict[str, Any]:
-    view: dict[str, Any] = service.get(f"/v1/trainings/{training_id}")
-    while view["state"] not in {"completed", "failed", "cancelled"}:
-        view = service.get(f"/v1/trainings/{training_id}", wait=_WAIT_S)
-    return view
-
-
 @training.command("list")
+@click.option("--limit", type=click.IntRange(1, _MOST - 1), default=50, show_default=True, help="How many.")
 @service_options
-def list_all(url: str, token: str, as_json: bool) -> None:
+def list_all(limit: int, url: str, token: str, as_json: bool) -> None:
     r"""List the trainings, newest first.
 
     \b
     Example:
-      consortium training list
+      consortium training list --limit 200
     """
-    trainings = Service(url, token).get("/v1/trainings")["trainings"]
+    trainings = Service(url, token).get("/v1/trainings", limit=limit + 1)["trainings"]
+    more, trainings = len(trainings) > limit, trainings[:limit]
     if as_json:
         show_json(trainings)
-        return
-    rows = [
-        [t["id"], t["plan"], t["protection"], t["state"], str(t["rounds_done"]), volume(t["bytes_in"]),
-         moment(t["created_at"]), t["reason"]]
-        for t in trainings
-    ]  # fmt: skip
-    show_table("Trainings", ["id", "plan", "protection", "state", "rounds", "received", "created", "reason"], rows)
+    else:
+        rows = [
+            [short(t["id"]), t["plan"], t["state"] if t["protection"] != "none" else f"{t['state']} UNENCRYPTED",
+             str(t["rounds_done"]), volume(t["bytes_in"]), moment(t["created_at"]), t["reason"]]
+            for t in trainings
+        ]  # fmt: skip
+        show_table("Trainings", ["id", "plan", "state", "rounds", "received", "created", "reason"], rows)
+    if more:
+        click.echo(f"the newest {limit}; there are more: --limit {min(_MOST - 1, limit * 4)}", err=True)
 
 
 @training.command()
-@click.argument("training_id")
+@click.argument("training_id", metavar="TRAINING")
+@click.option("--limit", type=click.IntRange(1, 5000), help="Newest events to show. [default: 50; with --json 500]")
+@click.option("--follow", is_flag=True, help="Stay and print each event as it happens.")
 @service_options
-def show(training_id: str, url: str, token: str, as_json: bool) -> None:
-    r"""Show a training: its banks, its progress, what happened.
+def show(training_id: str, limit: int | None, follow: bool, url: str, token: str, as_json: bool) -> None:  # noqa: PLR0917  # click names them all
+    r"""Show a training: its banks, its progress, what happened. Its id may be given by its first characters.
 
     \b
     Example:
-      consortium training show 3f0d…
+      consortium training show 3f0d1c2e --follow
     """
     service = Service(url, token)
+    training_id = find_training(service, training_id)
     view = service.get(f"/v1/trainings/{training_id}")
-    events = service.get(f"/v1/trainings/{training_id}/events")["events"]
+    wanted = limit or (500 if as_json else 50)
+    events = service.get(f"/v1/trainings/{training_id}/events", newest="true", limit=wanted)["events"]
     if as_json:
         show_json(view | {"events": events})
-        return
-    console.print(_line(view))
+    else:
+        _show(view, events, more=len(events) == wanted)
+    if follow:
+        _follow(service, view, events[-1]["id"] if events else -1, as_json=as_json)
+
+
+def _show(view: dict[str, Any], events: list[dict[str, Any]], *, more: bool) -> None:
+    say(line_of(view), style="bold red" if view["protection"] == "none" else None)
     show_table(
         "Banks", ["name", "answer", "roster", "away since", "same model", "says"],
         [
@@ -158,38 +150,69 @@ def show(training_id: str, url: str, token: str, as_json: bool) -> None:
             for b in view["banks"]
         ],
     )  # fmt: skip
-    names = {bank["node"]: bank["name"] for bank in view["banks"]}
     show_table(
-        "Events", ["when", "what", "bank", "round", ""],
-        [
-            [moment(e["at"]), e["kind"], names.get(e["node"], ""), str(e["round"] or ""), e["detail"]]
-            for e in events
-        ],
+        "Events, the newest last", ["when", "what", "bank", "round", "detail"],
+        [_event(view, event) for event in events],
     )  # fmt: skip
+    if more:
+        click.echo(f"the newest {len(events)} events; for more: --limit {min(5000, len(events) * 10)}", err=True)
 
 
-@training.command()
-@click.argument("training_id")
+def _event(view: dict[str, Any], event: dict[str, Any]) -> list[str]:
+    names = {bank["node"]: bank["name"] for bank in view["banks"]}
+    number = "" if event["round"] is None else str(event["round"])
+    return [moment(event["at"]), event["kind"], names.get(event["node"], ""), number, event["detail"]]
+
+
+def _follow(service: Service, view: dict[str, Any], after: int, *, as_json: bool) -> None:
+    """Prints events as they happen until the training has ended."""
+    path, said = f"/v1/trainings/{view['id']}", ""
+
+    def say_away(text: str) -> None:
+        nonlocal said
+        if text != said and text:
+            click.echo(text, err=True)
+        said = text
+
+    while True:
+        ended = service.get_patiently(path, say_away)["state"] in ENDED  # before its last events are read
+        for event in service.get_patiently(f"{path}/events", say_away, after=after, limit=_MOST)["events"]:
+            after = event["id"]
+            if as_json:
+                show_json(event)
+            else:
+                click.echo("\t".join(_event(view, event)))
+        if ended:
+            return
+        time.sleep(_FOLLOW_EVERY_S)
+
+
+@training.command("watch")
+@click.argument("training_id", metavar="TRAINING")
 @service_options
-def watch(training_id: str, url: str, token: str, as_json: bool) -> None:
+def watch_one(training_id: str, url: str, token: str, as_json: bool) -> None:
     r"""Watch a training until it ends: rounds, banks answered, metric so far, time left.
+
+    It waits for a service that is away. Its exit code says how the training ended.
 
     \b
     Example:
-      consortium training watch 3f0d…
+      consortium training watch 3f0d1c2e
     """
     service = Service(url, token)
-    _end(_wait(service, training_id) if as_json else watch_training(service, training_id), as_json=as_json)
+    _end(watch(service, find_training(service, training_id), silent=as_json), as_json=as_json)
 
 
 def _steer(verb: str, done: str, help_text: str) -> None:
-    @training.command(verb, help=f"{help_text}\n\n\b\nExample:\n  consortium training {verb} 3f0d…")
-    @click.argument("training_id")
+    @training.command(verb, help=f"{help_text}\n\n\b\nExample:\n  consortium training {verb} 3f0d1c2e")
+    @click.argument("training_id", metavar="TRAINING")
     @click.option("--reason", default="", help="For the banks and the record.")
     @service_options
     def steer(training_id: str, reason: str, url: str, token: str, as_json: bool) -> None:
+        service = Service(url, token)
+        training_id = find_training(service, training_id)
         body = None if verb == "resume" else {"reason": reason}
-        view = Service(url, token).post(f"/v1/trainings/{training_id}/{verb}", body)
+        view = service.post(f"/v1/trainings/{training_id}/{verb}", body)
         if as_json:
             show_json(view)
         else:

@@ -19,8 +19,9 @@ from consortium.access.routes import routes as access_routes
 from consortium.http import call as calls
 from consortium.http.authenticate import Authenticator
 from consortium.http.call import Call
+from consortium.http.docs_page import page
 from consortium.http.errors import FieldInvalid
-from consortium.http.openapi import document, page
+from consortium.http.openapi import document
 from consortium.http.problems import FORESEEN, respond, respond_to
 from consortium.http.route import BodyKind, Route
 from consortium.members.routes import routes as member_routes
@@ -29,6 +30,7 @@ from consortium.plans.routes import routes as plan_routes
 from consortium.rounds.routes import routes as round_routes
 from consortium.runtime import Runtime
 from consortium.settings import Settings
+from consortium.storage.routes import routes as storage_routes
 from consortium.trainings.node_routes import routes as node_routes
 from consortium.trainings.operator_routes import routes as training_routes
 from protocol.ids import DigestHex, Name, UUIDText
@@ -54,6 +56,7 @@ def declared_routes() -> list[Route]:
     """Every route of the API."""
     subjects = (
         member_routes, plan_routes, training_routes, node_routes, round_routes, model_routes, access_routes,
+        storage_routes,
     )  # fmt: skip
     return [route for subject in subjects for route in subject.declared]
 
@@ -147,9 +150,17 @@ def _add_documents(app: Flask, routes: Iterable[Route]) -> None:
     def _openapi() -> Response:
         return Response(openapi, content_type="application/json")
 
+    shown: list[str] = []
+
     @app.get("/docs")
     def _docs() -> Response:
-        return Response(page(openapi), content_type="text/html; charset=utf-8")
+        if not shown:
+            shown.append(page(openapi))
+        return Response(shown[0], content_type="text/html; charset=utf-8")
+
+    @app.get("/")
+    def _root() -> Response:
+        return Response(status=302, headers={"Location": "/docs"})
 
     @app.get("/health")
     def _health() -> Response:

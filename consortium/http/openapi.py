@@ -1,8 +1,7 @@
-"""The OpenAPI 3.1 document, made of the declarations that requests are checked against, and a page that shows it."""
+"""The OpenAPI 3.1 document, made of the declarations that requests are checked against."""
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from typing import Any
@@ -134,41 +133,3 @@ def _responses(route: Route, named: dict[type[BaseModel], dict[str, Any]]) -> di
     problem = {"description": "A problem document.", "content": {MEDIA_TYPE: {"schema": named[Problem]}}}
     status = str(route.status if route.response is not None or route.binary_response else 204)
     return {status: success, "4XX": problem, "5XX": problem}
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Fraud consortium: API</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}
-h2{margin-top:2rem;border-bottom:1px solid #d0d7de}details{margin:.4rem 0;border:1px solid #d0d7de;border-radius:6px}
-summary{padding:.5rem .8rem;cursor:pointer}summary code{font-weight:600}
-.m{display:inline-block;min-width:4.5rem;color:#0550ae}
-pre{background:#f6f8fa;padding:.8rem;overflow:auto;margin:0;border-top:1px solid #d0d7de;font-size:13px}
-</style></head><body>
-<h1>Fraud consortium: API</h1>
-<p>The same as <a href="/v1/openapi.json">/v1/openapi.json</a>, an OpenAPI 3.1 document. Errors are problem documents
-(RFC 9457): a program acts on <code>type</code>, a person on <code>detail</code>.</p>
-BODY</body></html>
-"""
-
-
-def page(document_json: str) -> str:
-    """The document for people: self-contained, no scripts, nothing fetched from elsewhere."""
-    described = json.loads(document_json)
-    by_tag: dict[str, list[str]] = {}
-    for path, operations in described["paths"].items():
-        for method, operation in operations.items():
-            shown = html.escape(json.dumps(operation, indent=2))
-            line = (
-                f'<details><summary><span class="m">{method.upper()}</span><code>{html.escape(path)}</code> '
-                f"{html.escape(operation['summary'])}</summary><pre>{shown}</pre></details>"
-            )
-            by_tag.setdefault(operation["tags"][0], []).append(line)
-    sections = [f"<h2>{html.escape(tag)}</h2>{''.join(lines)}" for tag, lines in by_tag.items()]
-    schemas = [
-        f"<details><summary><code>{html.escape(name)}</code></summary>"
-        f"<pre>{html.escape(json.dumps(schema, indent=2))}</pre></details>"
-        for name, schema in described["components"]["schemas"].items()
-    ]
-    return _PAGE.replace("BODY", "".join(sections) + "<h2>Models</h2>" + "".join(schemas))

@@ -1,5 +1,5 @@
-"""What a plan's algorithm asks for first, found out in a process of its own: algorithms bring pandas and a compiler,
-some seventy megabytes that the server itself has no other use for.
+"""What a plan's algorithm asks for first and how much it will ask for in all, found out in a process of its own:
+algorithms bring pandas and a compiler, some seventy megabytes that the server itself has no other use for.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
+
 from consortium.lru_cache import LRUCache
 from consortium.plans.errors import PlanInvalid
 from consortium.replay import build_algorithm
@@ -19,10 +21,14 @@ _TIMEOUT_S = 60.0
 
 
 class FirstQuery(NamedTuple):
-    """The first sum of a training: its name and how many values it has; an empty name if there is none."""
+    """The first sum of a training: its name and how many values it has, an empty name if there is none; and an estimate
+    of the rounds and values in all.
+    """
 
     name: str
     length: int
+    rounds: int
+    values: int
 
 
 _FOUND: LRUCache[FirstQuery] = LRUCache(64)
@@ -59,18 +65,49 @@ def _ask(plan: str, learning: dict[str, Any]) -> FirstQuery:
         raise PlanInvalid(f"plan {plan!r}: learning: {done.stderr.decode(errors='replace')[-500:].strip()}")
     answer = json.loads(done.stdout)
     if "error" in answer:
-        raise PlanInvalid(f"plan {plan!r}: learning: {answer['error']}")
-    return FirstQuery(answer["name"], answer["length"])
+        raise PlanInvalid(f"plan {plan!r}: {answer['error']}")
+    return FirstQuery(answer["name"], answer["length"], answer["rounds"], answer["values"])
 
 
 def describe(learning: Mapping[str, Any]) -> dict[str, Any]:
-    """Name and length of the first query, or the error."""
+    """Name and length of the first query and what all take, or the error."""
+    from learning.estimate import estimate  # noqa: PLC0415  # of the algorithms, see above
+
     try:
         algorithm = build_algorithm(learning)
         query = algorithm.next_query(algorithm.start())
+    except ValidationError as error:
+        return {"error": "; ".join(_said(finding) for finding in error.errors(include_url=False))}
     except (ValueError, KeyError, TypeError) as error:
-        return {"error": str(error)}
-    return {"name": "", "length": 0} if query is None else {"name": query.name, "length": query.length}
+        return {"error": f"learning: {error}"}
+    if query is None:
+        return {"name": "", "length": 0, "rounds": 0, "values": 0}
+    whole = estimate(getattr(algorithm, "settings", None), query)
+    return {"name": query.name, "length": query.length, "rounds": whole.rounds, "values": whole.values}
+
+
+def _said(finding: Any) -> str:
+    """One of pydantic's findings, as where, expected and got; without its types and its address on the web."""
+    # The first part of a place within one kind's settings is the kind itself.
+    where = ".".join(["learning", *(str(part) for part in finding["loc"][1:])])
+    context = finding.get("ctx", {})
+    if finding["type"] == "union_tag_invalid":
+        return f"learning.kind: expected one of {context['expected_tags']}, got {context['tag']!r}"
+    if finding["type"] == "union_tag_not_found":
+        return "learning.kind: expected the name of an algorithm, got none"
+    if finding["type"] == "missing":
+        return f"{where}: expected a value, got none"
+    if finding["type"] == "extra_forbidden":
+        return f"{where}: expected no such field, got {_short(finding['input'])}"
+    message = finding["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if finding["type"] == "value_error":
+        return f"{where}: {message}"
+    return f"{where}: expected {message}, got {_short(finding['input'])}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "…"
 
 
 if __name__ == "__main__":

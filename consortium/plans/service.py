@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 import crypto
 from consortium.plans.errors import PlanInvalid, PlanMissing, PlanNameTaken
-from consortium.plans.first_query import first_query
+from consortium.plans.first_query import FirstQuery, first_query
 from consortium.plans.tables import PlanRow
 from crypto.errors import CryptoError
 from protocol.committee import size_and_threshold
@@ -35,6 +35,8 @@ class PlanCheck(WireModel):
         smudging_bits: each chunk of 8,191 values shows more than the sum with probability of at most 2^-bits.
         first_query: name of the first sum.
         first_values: numbers in it.
+        rounds_expected: how many sums there will be, about.
+        bytes_per_bank: what a bank sends in contributions to all of them, about.
         collusion: who must collude to learn what.
         warnings: what the operator and the banks should know.
     """
@@ -47,6 +49,8 @@ class PlanCheck(WireModel):
     smudging_bits: int
     first_query: str
     first_values: int
+    rounds_expected: int
+    bytes_per_bank: int
     collusion: tuple[Collusion, ...]
     warnings: tuple[str, ...]
 
@@ -67,13 +71,14 @@ def check_plan(plan: Plan, *, banks: int) -> PlanCheck:
     if plan.protection.level is ProtectionLevel.NONE:
         return PlanCheck(
             banks=banks, committee_size=0, threshold=0, bytes_per_value=8.0, error_units=0.0, smudging_bits=0,
-            first_query=query.name, first_values=query.length, collusion=(),
+            first_query=query.name, first_values=query.length, rounds_expected=query.rounds,
+            bytes_per_bank=8 * query.values, collusion=(),
             warnings=("protection is none: contributions are in the clear for the server; for development only",),
         )  # fmt: skip
-    return _check_encrypted(plan, banks, query.name, query.length)
+    return _check_encrypted(plan, banks, query)
 
 
-def _check_encrypted(plan: Plan, banks: int, query: str, values: int) -> PlanCheck:
+def _check_encrypted(plan: Plan, banks: int, query: FirstQuery) -> PlanCheck:
     protection = plan.protection
     try:
         size, threshold = size_and_threshold(plan, banks)
@@ -89,11 +94,14 @@ def _check_encrypted(plan: Plan, banks: int, query: str, values: int) -> PlanChe
         )
     if protection.smudging_bits < 40:
         warnings.append(f"smudging of {protection.smudging_bits} bits is below the 40 that are usual")
+    bytes_per_value = parameters.residue_bytes * 8192 / parameters.values_per_chunk
     return PlanCheck(
         banks=banks, committee_size=size, threshold=threshold,
-        bytes_per_value=parameters.residue_bytes * 8192 / parameters.values_per_chunk,
+        bytes_per_value=bytes_per_value,
         error_units=parameters.error_limit / parameters.scale, smudging_bits=protection.smudging_bits,
-        first_query=query, first_values=values,
+        first_query=query.name, first_values=query.length, rounds_expected=query.rounds,
+        # A round's last chunk is sent whole, however few numbers are in it: half a chunk is lost on average.
+        bytes_per_bank=round(bytes_per_value * (query.values + query.rounds * parameters.values_per_chunk / 2)),
         collusion=tuple(Collusion(who=row.who, learns=row.learns) for row in rows), warnings=tuple(warnings),
     )  # fmt: skip
 

@@ -69,6 +69,12 @@ class PageQuery(Query):
     limit: int = Field(default=500, ge=1, le=5000)
 
 
+class EventsQuery(PageQuery):
+    """`?after=N&limit=N&newest=true`: with `newest` the last ones, in order; otherwise the first after one."""
+
+    newest: bool = False
+
+
 class WatchQuery(Query):
     """`?wait=S`: answer when the training moves, at the latest after so many seconds."""
 
@@ -130,11 +136,12 @@ def _found(s: Session, call: Call) -> Training:
     return training
 
 
-@routes.add("GET", f"{_TRAINING}/events", access=Access.VIEWER, query=PageQuery, response=EventList)
+@routes.add("GET", f"{_TRAINING}/events", access=Access.VIEWER, query=EventsQuery, response=EventList)
 def events(call: Call) -> EventList:
     """What happened in a training, in order."""
     with call.runtime.db.reading("trainings.events") as s:
-        found = events_of(s, _found(s, call).id, after=call.query.after, limit=call.query.limit)
+        query = call.query
+        found = events_of(s, _found(s, call).id, after=query.after, limit=query.limit, newest=query.newest)
     return EventList(events=tuple(found))
 
 

@@ -170,15 +170,16 @@ def _seconds_left(s: Session, training: Training, expected: float | None) -> flo
     return None if not took else took[len(took) // 2] * max(0.0, expected - training.round)
 
 
-def events_of(s: Session, training: str, *, after: int, limit: int) -> list[EventView]:
-    """What happened in a training, in order, after an event's id."""
+def events_of(s: Session, training: str, *, after: int, limit: int, newest: bool = False) -> list[EventView]:
+    """What happened in a training, in order, after an event's id: the first so many, or the newest."""
+    order = TrainingEventRow.id.desc() if newest else TrainingEventRow.id
     rows = s.scalars(
         select(TrainingEventRow)
         .where(TrainingEventRow.training == training, TrainingEventRow.id > after)
-        .order_by(TrainingEventRow.id)
+        .order_by(order)
         .limit(limit)
     )
     return [
         EventView(id=row.id, at=row.at, kind=row.kind, node=row.node, round=row.round, detail=row.detail)
-        for row in rows
+        for row in (reversed(rows.all()) if newest else rows)
     ]

@@ -31,7 +31,8 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], timeout_s: float 
             raise RuntimeError(f"the server on port {port} ended with {process.returncode}")
         with socket.socket() as probe:
             probe.settimeout(0.2)
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+            # Where nobody listens yet the system may connect a probe to itself.
+            if probe.connect_ex(("127.0.0.1", port)) == 0 and probe.getsockname() != probe.getpeername():
                 return
         time.sleep(0.02)
     raise TimeoutError(f"nobody listens on port {port} after {timeout_s} s")

@@ -26,6 +26,9 @@ def test_a_training_takes_exactly_the_steps_of_its_table(state, event):
         with pytest.raises(TransitionRefused) as refused:
             next_training_state(state, event)
         assert (refused.value.state, refused.value.event) == (state, event)
+        assert f"got {state.value}" in str(refused.value)
+        assert "TrainingState" not in str(refused.value)
+        assert "TrainingEvent" not in str(refused.value)
 
 
 @pytest.mark.parametrize(("state", "event"), list(itertools.product(RoundState, RoundEvent)))
