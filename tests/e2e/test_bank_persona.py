@@ -125,12 +125,12 @@ def test_a_nightly_export_in_the_middle_of_a_training_holds_one_bank_until_its_r
         simulated_rows(77, 400, 3).to_parquet(path)
         node.start()
         held = consortium.wait_for(training, lambda view: "other ones" in json.dumps(view))
-        assert held["state"] == "running"
+        assert held["state"] in {"running", "paused"}  # paused until the third bank is back, as three must be summed
         assert "put the file of that time back" in json.dumps(held)
         says(bank_node("status", "--home", node.home), 0, "rows with which this bank has accepted it")
         path.write_bytes(export)
         view = consortium.finish(training, timeout_s=300)
-        assert {len(row["contributors"]) for row in consortium.rounds(training)} == {3}
+        assert {row["contributors"] for row in consortium.rounds(training)} == {3}
         (held_model,) = node.models()
         assert held_model["digest"] == view["model"]
 
