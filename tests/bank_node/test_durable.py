@@ -8,11 +8,13 @@ from bank_node.applied_log import AppliedLog
 from bank_node.durable import Disk, sweep_temporaries
 from bank_node.errors import AlreadyRunning, HomeUnusable
 from bank_node.home import AgentLock, Home
+from bank_node.opening import open_node
 from bank_node.outbox import Outbox
 from bank_node.usage import DailyUsage
 from protocol.ids import sha256_hex
 from protocol.messages import AppliedRound
 from protocol.statements import ContributionStatement, SignedStatement
+from tests.common.enrolled_home import enrolled_home
 
 UUID = "01930000-0000-7000-8000-000000000001"
 
@@ -156,6 +158,8 @@ def test_half_written_files_are_swept_by_who_holds_the_lock_alone(tmp_path):
     lock = AgentLock(home)
     with pytest.raises(HomeUnusable, match="take the lock"):
         lock.sweep()
+    with open_node(enrolled_home(tmp_path)):  # as `score` and `check-plan` do, beside an agent
+        pass
     assert leftover.exists()
     with lock:
         lock.sweep()

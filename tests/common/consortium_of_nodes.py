@@ -24,6 +24,7 @@ class ConsortiumOfNodes:
         tables: each bank's rows; or its datasets by name, `transactions` among them.
         workers: Celery workers over Redis and PostgreSQL; 0 for the embedded worker over SQLite.
         policy: every bank's own policy.toml.
+        log_level: of the nodes.
         through: from the service's address and a bank's number to the address that this bank is told, a proxy's say.
         settings: more of the service's settings.
     """
@@ -35,11 +36,12 @@ class ConsortiumOfNodes:
         *,
         workers: int = 0,
         policy: str = "",
+        log_level: str = "warning",
         through: Callable[[str, int], str] | None = None,
         **settings: str,
     ) -> None:
         self.folder, self._tables = folder, tables
-        self._policy, self._through = policy, through
+        self._policy, self._through, self._log_level = policy, through, log_level
         self.backends: list[Server] = []
         if workers:
             redis, postgres = RedisServer(), PostgresServer()
@@ -75,7 +77,7 @@ class ConsortiumOfNodes:
             datasets[dataset].to_parquet(path)
         token = self.service.cli("node", "invite", name, token=self.token)["token"]
         url = self._through(self.service.url, len(self.nodes)) if self._through else self.service.url
-        node = NodeProcess(self.folder, url, name, token, paths.pop("transactions"))
+        node = NodeProcess(self.folder, url, name, token, paths.pop("transactions"), log_level=self._log_level)
         for dataset, path in paths.items():
             node.add_dataset(dataset, path)
         if self._policy:

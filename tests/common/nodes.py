@@ -19,9 +19,11 @@ NODE = [sys.executable, "-c", "from bank_node.cli import main; main()"]
 class NodeProcess(ServiceProcess):
     """A bank's agent; killed and started again it goes on with what its home folder holds."""
 
-    def __init__(self, folder: Path, url: str, name: str, token: str, data: Path) -> None:
+    def __init__(
+        self, folder: Path, url: str, name: str, token: str, data: Path, *, log_level: str = "warning"
+    ) -> None:  # fmt: skip
         self.home = folder / name
-        self.url, self.name = url, name
+        self.url, self.name, self.token, self.log_level = url, name, token, log_level
         self.log = folder / f"{name}.log"
         done = subprocess.run(
             [*NODE, "enrol", "--url", url, "--name", name, "--token", token, "--data", str(data), "--home",
@@ -41,7 +43,8 @@ class NodeProcess(ServiceProcess):
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*NODE, "run", "--home", str(self.home)],
-                env=clean_environment(BANK_NODE_LOG_LEVEL="warning"), stdout=log, stderr=log, start_new_session=True,
+                env=clean_environment(BANK_NODE_LOG_LEVEL=self.log_level), stdout=log, stderr=log,
+                start_new_session=True,
             )  # fmt: skip
 
     def status(self) -> Any:
