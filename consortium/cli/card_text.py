@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from consortium.cli.client import console, moment, show_table, volume
+from consortium.cli.show import moment, say, show_table, volume
 from consortium.models import card_figures as figures
 
 
 def show_card(card: dict[str, Any]) -> None:
     """Prints the facts, then how good the model is."""
     if card["warning"]:
-        console.print(f"[bold red]{card['warning']}[/bold red]")
+        say(card["warning"], style="bold red")
     show_table(f"Model {card['name']}", ["", ""], _facts(card))
     if told := figures.volumes(card):
         rows = [[part, f"{rows:,}", f"{frauds:,}", f"{frauds / max(1, rows):.4f}"] for part, rows, frauds in told]

@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from consortium.cli.card_text import show_card
-from consortium.cli.client import EXIT_REFUSED, Service, moment, refuse, service_options, show_json, show_table, volume
+from consortium.cli.client import EXIT_REFUSED, Service, refuse, service_options
 from consortium.cli.output import require_writable, write_whole
+from consortium.cli.show import moment, show_json, show_table, volume
 
 EXIT_FAILED = 1
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from consortium.cli.card_text import show_card
-from consortium.cli.client import console
 from consortium.models.card import NOT_ENCRYPTED
 from consortium.models.card_figures import BUDGETS, PRECISIONS, parts
 from consortium.models.card_page import render
@@ -114,17 +113,15 @@ def test_a_model_that_was_trained_in_the_open_says_so_first():
         {"loss_by_round": [0.4, 0.3], "fitting_rounds": 2},
     ],
 )  # fmt: skip
-def test_whatever_an_evaluation_lacks_is_left_out(evaluation):
+def test_whatever_an_evaluation_lacks_is_left_out(evaluation, capsys):
     render(card_of(evaluation, history=None, volumes={}, started_at=None))
-    with console.capture() as shown:
-        show_card(card_of(evaluation, volumes={}, started_at=None))
-    assert "nan" not in shown.get().lower()
+    show_card(card_of(evaluation, volumes={}, started_at=None))
+    assert "nan" not in capsys.readouterr().out.lower()
 
 
-def test_the_text_has_the_rows_once_and_the_curve_as_points(card):
-    with console.capture() as shown:
-        show_card(card)
-    text = shown.get()
+def test_the_text_has_the_rows_once_and_the_curve_as_points(card, capsys):
+    show_card(card)
+    text = capsys.readouterr().out
     assert text.count(f"{ROWS:,}") == 1
     assert "prevalence" in text
     assert "rows looked at" in text
