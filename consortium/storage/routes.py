@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import Field
 from sqlalchemy import select
 from sqlalchemy.orm import undefer
 
@@ -29,7 +30,7 @@ class SweepRequest(WireModel):
         dry_run: only say which they are.
     """
 
-    dry_run: bool = False
+    dry_run: bool = Field(default=False, strict=True)
 
 
 @routes.add("GET", "/v1/storage", access=Access.VIEWER, response=StorageList)

@@ -77,6 +77,8 @@ def upgrade() -> None:
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("error", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("key"),
+        # Notes that may be lost with a crash need not be written twice.
+        prefixes=["UNLOGGED"] if op.get_context().dialect.name == "postgresql" else [],
     )
     op.create_table(
         "trainings",
