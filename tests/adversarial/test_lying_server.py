@@ -20,16 +20,16 @@ from bank_node.errors import (
     PolicyRefused,
     RosterChanged,
     SecondContributorSet,
+    ServiceRefused,
     ServiceUnreachable,
     StaleWork,
 )
 from protocol.committee import committee_for
-from protocol.history import contributors_digest
 from protocol.ids import sha256_hex
-from protocol.messages import AppliedRound, EndedWork, Invitation
+from protocol.messages import EndedWork
 from protocol.roster import Roster
-from protocol.statements import ContributionStatement, ShareStatement, SignedStatement
-from tests.adversarial.lying_server import AGREED, PLAIN, LyingServer, Stage, Victim, raw_ids, record
+from protocol.statements import ShareStatement
+from tests.adversarial.lying_server import AGREED, PLAIN, LyingServer, Victim, raw_ids, record
 
 OTHER = "ab" * 32
 
@@ -198,7 +198,7 @@ def test_a_deal_of_another_attempt_or_roster(at, recording, changes):
     refuses(victim, victim.item.model_copy(update={"deals": deals}), RosterChanged, "pinned roster")
 
 
-def test_too_few_deals_or_one_in_anothers_name(at, recording):
+def test_too_few_deals(at):
     victim = at(PLAIN, "receive")
     refuses(victim, victim.item.model_copy(update={"deals": victim.item.deals[1:]}), RosterChanged, "5 deals")
 
@@ -445,7 +445,7 @@ def test_a_round_that_no_history_reaches(at, recording, server):
     future = recording.stage(PLAIN, "contribute", 8).item.model_copy(update={"applied": None, "round": 8})
     del server.files[f"trainings/{future.training}/rounds/3/applied"]
     errors = victim.run([future])  # it asks for the rounds in between, and is not told one of them
-    assert len(errors) == 1
+    assert [type(error) for error in errors] == [ServiceRefused]
     assert server.uploads == []
 
 
@@ -477,8 +477,7 @@ def test_a_round_that_is_told_otherwise_than_it_can_have_been(at, changes, words
 
 
 def test_a_sum_over_another_set_than_this_bank_answered_for(at, recording):
-    shared = next(s.item.round for s in recording.stages if s.item.do == "share" and s.item.training in
-                  recording.trainings["plain"])  # fmt: skip
+    shared = recording.stage(PLAIN, "share").item.round
     victim = at(PLAIN, "contribute", shared + 1)
     applied = victim.item.applied
     lie = applied.model_copy(update={"contributors": applied.contributors[1:]})
@@ -584,7 +583,7 @@ def test_a_vote_for_another_query(at):
 # What stays of it.
 
 
-def test_an_invitation_after_the_end_and_work_after_the_keys_are_gone(at, recording, server):
+def test_work_after_the_end_finds_no_keys(at, recording, server):
     victim = at(PLAIN, "end")
     assert victim.run([victim.item]) == []
     assert not victim.store.has_keys()
@@ -592,16 +591,3 @@ def test_an_invitation_after_the_end_and_work_after_the_keys_are_gone(at, record
     assert farewell.path.endswith("/farewell")
     share = recording.stage(PLAIN, "share").item
     refuses(victim, share, KeysLost, "after the end")
-    assert isinstance(victim.item, EndedWork)
-    assert isinstance(recording.stage(PLAIN, "answer_invitation").item, Invitation)
-
-
-def test_the_set_of_a_round_is_the_one_in_the_history(recording):
-    """The recording itself is what the tests take it for."""
-    stage: Stage = recording.stage(PLAIN, "contribute", 1)
-    applied: AppliedRound = stage.item.applied
-    share = next(s.item for s in recording.stages if s.item.do == "share")
-    signed: SignedStatement = share.contributors[0]
-    assert isinstance(signed.statement, ContributionStatement)
-    assert contributors_digest(applied.contributors) == contributors_digest(list(reversed(applied.contributors)))
-    assert len(applied.contributors) == 5
