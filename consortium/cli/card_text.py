@@ -43,11 +43,11 @@ def _show_part(part: figures.Part) -> None:
     ap = "none" if part.ap is None else f"{part.ap:.4f}"
     metrics = [["average precision", f"{ap} (prevalence {part.prevalence:.4f})"]]
     metrics += [[name.replace("_", " "), f"{value:.4f}"] for name, value in part.metrics.items()]
-    show_table(f"On the {part.name} rows", ["", ""], metrics)
+    show_table(f"On the {part.name} rows", [f"{part.name} rows", ""], metrics)  # a pipe shows no titles
     for title, points in (("rows looked at", part.by_budget), ("precision of at least", part.by_precision)):
         if points:
             show_table(
-                "", [title, "threshold", "alerts", "precision", "recall"],
+                "", [f"{part.name}: {title}", "threshold", "alerts", "precision", "recall"],
                 [
                     [f"{100 * p.asked:g} %", f"{p.threshold:.4f}", f"{p.alerts:,}", f"{p.precision:.3f}",
                      f"{p.recall:.3f}"]
