@@ -179,7 +179,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     split_rows, mean_differences = _split_rows(rows)
     page = _PAGE.format(
         trees=TREES.trees, depth=TREES.depth, bins=TREES.bins, rate=TREES.learning_rate,
-        largest=max(map(abs, differences)), mean=statistics.fmean(map(abs, differences)), in_bins=max(in_bins), orders=_ORDERS, splits=_SPLITS,
+        largest=max(map(abs, differences)), mean=statistics.fmean(map(abs, differences)), in_bins=max(in_bins),
+        orders=_ORDERS, splits=_SPLITS,
         over_splits=statistics.fmean(map(abs, mean_differences)),
         coefficient=max(row["largest_coefficient_difference"] for row in rows if row["model"] == "logistic"),
         same=sum(row["federated"]["same_model_in_the_clear"] for row in rows), runs=len(rows),
