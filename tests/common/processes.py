@@ -7,10 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from tests.common.servers import Server, free_port, wait_for_port
+from tests.common.servers import Server, free_port, listens, wait_for_port
 
 COMMAND = [sys.executable, "-c", "from consortium.cli import main; main()"]
 
@@ -58,6 +59,10 @@ class ServiceProcess(Server):
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(15)
         self.process = None
+        # Its children may hold the port a moment longer: whoever starts it again would take them for the new one.
+        until = time.monotonic() + 15
+        while listens(self.port) and time.monotonic() < until:
+            time.sleep(0.01)
 
     def cli(self, *arguments: str, token: str = "") -> Any:
         """Runs a command with `--json` and reads its answer."""

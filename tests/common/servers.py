@@ -23,17 +23,21 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def listens(port: int) -> bool:
+    """Whether somebody listens on the port. Where nobody does the system may connect a probe to itself."""
+    with socket.socket() as probe:
+        probe.settimeout(0.2)
+        return probe.connect_ex(("127.0.0.1", port)) == 0 and probe.getsockname() != probe.getpeername()
+
+
 def wait_for_port(port: int, process: subprocess.Popen[bytes], timeout_s: float = 30.0) -> None:
     """Returns once somebody listens on the port."""
     until = time.monotonic() + timeout_s
     while time.monotonic() < until:
         if process.poll() is not None:
             raise RuntimeError(f"the server on port {port} ended with {process.returncode}")
-        with socket.socket() as probe:
-            probe.settimeout(0.2)
-            # Where nobody listens yet the system may connect a probe to itself.
-            if probe.connect_ex(("127.0.0.1", port)) == 0 and probe.getsockname() != probe.getpeername():
-                return
+        if listens(port):
+            return
         time.sleep(0.02)
     raise TimeoutError(f"nobody listens on port {port} after {timeout_s} s")
 
