@@ -33,6 +33,7 @@ from benchmarks.common import machine, peak_rss_mb, write_json
 from benchmarks.partition import partition
 from benchmarks.shared_intelligence import Columns, Source, bank_of, model_inputs, table_settings
 from learning.driver import plain_sum, run
+from learning.entities import EntityTableSettings
 from learning.gbdt import GradientBoosting
 from learning.gbdt_settings import GbdtSettings
 from learning.logistic import LogisticRegression
@@ -243,13 +244,14 @@ def _parts(frame: pd.DataFrame, label: str, time_column: str | None, seed: int) 
 
 def with_entities(frame: pd.DataFrame, columns: Columns, banks: int, options: Options) -> dict[str, Any]:
     """The three settings of entity features, on the rows' own time."""
-    times = split_by_days(frame[columns.time], table_settings(frame, columns).label_delay_days)
-    found: dict[str, Any] = {"train_to": str(times[0].date()), "test_from": str(times[1].date())}
+    settings = table_settings(frame, columns)
+    train_to, test_from = split_by_days(frame[columns.time], settings.label_delay_days)
+    found: dict[str, Any] = {"train_to": str(train_to.date()), "test_from": str(test_from.date())}
     for name, source in _SETTINGS_OF_ENTITIES.items():
         print(name, file=sys.stderr)
         began = time.perf_counter()
         secure_sum: Any = CkksSum(banks) if options.protection == "ckks" else plain_sum
-        sets, schema = entity_sets(frame, columns, banks, source, secure_sum=secure_sum)
+        sets, schema = entity_sets(frame, columns, banks, settings, source, secure_sum=secure_sum)
         seconds = time.perf_counter() - began
         found[name] = {"feature_seconds": round(seconds, 2)} | compare(sets, schema, options)
     return found
@@ -267,8 +269,8 @@ def split_by_days(times: pd.Series, label_delay_days: int) -> tuple[pd.Timestamp
 
 
 def entity_sets(
-    frame: pd.DataFrame, columns: Columns, banks: int, source: Source, *, key: bytes = _ENTITY_KEY,
-    secure_sum: SecureSum = plain_sum,
+    frame: pd.DataFrame, columns: Columns, banks: int, settings: EntityTableSettings, source: Source, *,
+    key: bytes = _ENTITY_KEY, secure_sum: SecureSum = plain_sum,
 ) -> tuple[list[Dataset], FeatureSchema]:  # fmt: skip
     """Every bank's rows with profiles and with entity features from one source.
 
@@ -276,11 +278,12 @@ def entity_sets(
         frame: all banks' transactions.
         columns: which column is what.
         banks: how many; a customer's hash decides.
+        settings: of the entity table.
         source: of the entity features.
         key: the banks' shared identifier key.
         secure_sum: how the tables are summed.
     """
-    bank, settings = bank_of(frame[columns.customer], banks), table_settings(frame, columns)
+    bank = bank_of(frame[columns.customer], banks)
     tables = [frame[bank == number] for number in range(banks)]
     inputs = model_inputs(tables, columns, settings, source, key=key, secure_sum=secure_sum)
     schema = infer_schema(inputs[0], label=columns.label, time=columns.time)

@@ -16,7 +16,7 @@ import pytest
 from benchmarks.accuracy import CASES
 from benchmarks.learning import banks_of, entity_sets, read_table, split_by_days
 from benchmarks.partition import partition
-from benchmarks.shared_intelligence import Columns, Source, bank_of, table_settings
+from benchmarks.shared_intelligence import Columns, bank_of, table_settings
 from learning.entities import EntityTableSettings
 from learning.profiles import profile_names
 from learning.schema import Dataset, FeatureSchema, Part, Split, TimeFeature
@@ -105,21 +105,24 @@ def transactions() -> list[pd.DataFrame]:
 
 
 def terminal_tables() -> EntityTableSettings:
-    """The benchmark's settings of the terminals' tables."""
-    return table_settings(handbook(), HANDBOOK)
+    """The benchmark's settings of the terminals' tables, but without collisions, which would differ with the key.
+
+    The banks draw their key anew in every training: with collisions the features, and so the AP, would be a matter of
+    luck.
+    """
+    return table_settings(handbook(), HANDBOOK, hash_rows=3, width=8192)
 
 
-def from_transactions(source: Source, *, key: bytes = bytes(32), entity_tables: tuple[str, ...] = ()) -> PublicTable:
+def from_transactions(training: str, key: bytes) -> PublicTable:
     """The Handbook's transactions: the banks hold raw columns; their nodes derive profiles and terminals' risk.
 
     Args:
-        source: of the terminals' risk.
-        key: the banks' shared identifier key.
-        entity_tables: trainings of the terminals' tables.
+        training: that has summed the terminals' tables.
+        key: the banks' shared identifier key in it.
     """
-    frame = handbook()
-    sets, schema = entity_sets(frame, HANDBOOK, BANKS, source, key=key)
-    train_to, test_from = split_by_days(frame[HANDBOOK.time], terminal_tables().label_delay_days)
+    frame, settings = handbook(), terminal_tables()
+    sets, schema = entity_sets(frame, HANDBOOK, BANKS, settings, "secure", key=key)
+    train_to, test_from = split_by_days(frame[HANDBOOK.time], settings.label_delay_days)
     weekday = TimeFeature(name="weekday", column=HANDBOOK.time, part="weekday")
     inputs = schema.model_copy(
         update={
@@ -130,6 +133,6 @@ def from_transactions(source: Source, *, key: bytes = bytes(32), entity_tables: 
     assert set(profile_names(_WINDOWS_DAYS)) < set(inputs.names)
     features = {
         "dataset": "transactions", "customer": HANDBOOK.customer, "time": HANDBOOK.time, "amount": HANDBOOK.amount,
-        "label": HANDBOOK.label, "profile_windows_days": _WINDOWS_DAYS, "entity_tables": entity_tables,
+        "label": HANDBOOK.label, "profile_windows_days": _WINDOWS_DAYS, "entity_tables": (training,),
     }  # fmt: skip
     return PublicTable(transactions(), inputs, features, sets, schema)

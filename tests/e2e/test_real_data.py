@@ -117,7 +117,7 @@ def test_nodes_derive_profiles_and_terminals_risk_from_raw_transactions(consorti
     (key,) = {entity_key(node, summed) for node in consortium.nodes}
     assert digest == in_process_tables(settings, key)
 
-    table = from_transactions("secure", key=key, entity_tables=(summed,))
+    table = from_transactions(summed, key)
     training = start(consortium, "card-fraud", table, kind, protection)
     check_release(consortium, training, table, kind, protection)
     node, rows = consortium.nodes[0], table.sets[0].X
