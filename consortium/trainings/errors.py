@@ -54,7 +54,7 @@ class HistoryForked(StepRefused):
 
 
 class BodyMismatch(StepRefused):
-    """The bytes are not those of the statement."""
+    """A statement of other bytes, or of something else than what it was sent for: sending it again does not help."""
 
 
 class MutationForbidden(StepRefused):
