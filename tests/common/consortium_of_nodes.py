@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -86,8 +87,10 @@ class ConsortiumOfNodes:
         node.start()
 
     def __exit__(self, *exception: object) -> None:
-        for server in reversed(self.servers):
-            server.stop()
+        # One that does not stop leaves none of the others behind.
+        with ExitStack() as stack:
+            for server in self.servers:
+                stack.callback(server.stop)
 
     def start_training(self, plan: dict[str, Any]) -> str:
         """Creates a plan and starts a training of it."""

@@ -47,6 +47,9 @@ class NodeProcess(ServiceProcess):
                 start_new_session=True,
             )  # fmt: skip
 
+    def _wait_until_free(self) -> None:
+        """An agent listens nowhere."""
+
     def status(self) -> Any:
         """What the agent says about itself."""
         done = subprocess.run(

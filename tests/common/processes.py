@@ -59,7 +59,10 @@ class ServiceProcess(Server):
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(15)
         self.process = None
-        # Its children may hold the port a moment longer: whoever starts it again would take them for the new one.
+        self._wait_until_free()
+
+    def _wait_until_free(self) -> None:
+        """Its children may hold the port a moment longer: whoever starts it again would take them for the new one."""
         until = time.monotonic() + 15
         while listens(self.port) and time.monotonic() < until:
             time.sleep(0.01)
