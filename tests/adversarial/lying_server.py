@@ -34,7 +34,16 @@ from consortium.runtime import Runtime
 from crypto.member import AnswerRecord
 from learning.schema import FeatureSchema, prepare
 from protocol.ids import uuid_bytes
-from protocol.messages import STATEMENT_HEADER, Accepted, Complaint, ContributeWork, EndedWork, ReceiveWork, WorkItem
+from protocol.messages import (
+    STATEMENT_HEADER,
+    Accepted,
+    Complaint,
+    ContributeWork,
+    EndedWork,
+    ReceiveWork,
+    VoteWork,
+    WorkItem,
+)
 from protocol.plan import Deadlines, Plan, Protection
 from protocol.problems import MEDIA_TYPE, Problem, ProblemType
 from protocol.statements import SignedStatement
@@ -59,6 +68,25 @@ class Stage:
     home: Path
 
 
+class Votes:
+    """The rounds in which the real node has voted."""
+
+    def __init__(self) -> None:
+        self._rounds: set[tuple[str, int]] = set()
+        self._changed = threading.Condition()
+
+    def cast(self, item: VoteWork) -> None:
+        """It has."""
+        with self._changed:
+            self._rounds.add((item.training, item.round))
+            self._changed.notify_all()
+
+    def wait_for(self, item: VoteWork) -> None:
+        """Waits until it has."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: (item.training, item.round) in self._rounds, timeout=120)
+
+
 @dataclass
 class Recording:
     """An honest consortium's trainings of both plans, one after the other.
@@ -70,6 +98,7 @@ class Recording:
     trainings: dict[str, str] = field(default_factory=dict)
     stages: list[Stage] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
+    votes: Votes = field(default_factory=Votes)
 
     def stage(self, plan: Plan, do: str, round_index: int | None = None) -> Stage:
         """The moment before this was asked."""
@@ -95,6 +124,20 @@ def _fetchable(item: WorkItem, node: str) -> list[str]:
     return []
 
 
+class LastToVote(SmallBank):
+    """A bank that votes once the real node has, so that the round does not go on without that node's vote."""
+
+    def __init__(self, *parts: Any, votes: Votes) -> None:
+        super().__init__(*parts)
+        self._votes = votes
+
+    def perform(self, item: WorkItem, *, wait: float | None = None) -> Accepted:
+        """As a bank does."""
+        if isinstance(item, VoteWork):
+            self._votes.wait_for(item)
+        return super().perform(item, wait=wait)
+
+
 def record(folder: Path) -> Recording:
     """Runs the honest trainings with four small banks and one real node, and records what the node is asked."""
     recording = Recording()
@@ -103,7 +146,7 @@ def record(folder: Path) -> Recording:
         for number in range(4):
             transport = enrol_bank(runtime, url, f"bank-{number}")
             data = prepare(simulated_rows(number, 200, COLUMNS), schema)
-            bank = SmallBank(transport.node, transport.key, transport, build_algorithm, data)
+            bank = LastToVote(transport.node, transport.key, transport, build_algorithm, data, votes=recording.votes)
             recording.banks[bank.node] = bank
         home = _enrol_victim(folder, runtime, url)
         for plan in (PLAIN, AGREED):
@@ -140,6 +183,8 @@ def _record_training(recording: Recording, runtime: Runtime, home: Home, plan: P
                 shutil.copytree(home.folder, copy)
                 recording.stages.append(Stage(item, copy))
                 participations.perform(item, wait_s=None)
+                if isinstance(item, VoteWork):
+                    recording.votes.cast(item)
                 ended = isinstance(item, EndedWork)
     for thread in threads:
         thread.join(60)
