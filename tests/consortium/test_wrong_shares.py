@@ -149,6 +149,13 @@ def test_who_answers_wrongly_and_falls_silent_holds_nobody_up(tmp_path):
 @pytest.mark.parametrize("liar", EVERYONE)
 def test_two_covers_that_open_to_different_sums_end_the_training_with_all_suspects(tmp_path, liar):
     consortium, training = train(tmp_path, {liar: ([(1, noise)], [(-1, noise), (1, seven_units)])})
+    asked = consortium.banks[liar].decryptor.asked
+    if (
+        max(asked.values(), default=0) <= 1
+    ):  # the pieces fell so that it never stood in for anyone: then it is alone with its lie
+        assert training.model_digest == expected_model(EVERYONE)
+        assert {node for node, _ in accusations(consortium)} <= {consortium.banks[liar].node}
+        return
     assert training.status is TrainingState.FAILED
     assert "expected one sum, whoever is left out, got different ones" in training.reason
     ((node, detail),) = check_accusations(consortium, [liar], count=1)
