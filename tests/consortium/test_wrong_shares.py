@@ -149,10 +149,8 @@ def test_who_answers_wrongly_and_falls_silent_holds_nobody_up(tmp_path):
 @pytest.mark.parametrize("liar", EVERYONE)
 def test_two_covers_that_open_to_different_sums_end_the_training_with_all_suspects(tmp_path, liar):
     consortium, training = train(tmp_path, {liar: ([(1, noise)], [(-1, noise), (1, seven_units)])})
-    asked = consortium.banks[liar].decryptor.asked
-    if (
-        max(asked.values(), default=0) <= 1
-    ):  # the pieces fell so that it never stood in for anyone: then it is alone with its lie
+    if max(consortium.banks[liar].decryptor.asked.values()) == 1:
+        # The pieces fell so that it never stood in for anyone: then it is alone with its lie.
         assert training.model_digest == expected_model(EVERYONE)
         assert {node for node, _ in accusations(consortium)} <= {consortium.banks[liar].node}
         return
@@ -232,7 +230,8 @@ def test_a_share_that_is_none_among_doubted_ones_is_taken_out_and_the_doubt_reso
     consortium = Consortium(tmp_path, inline_bytes=0, banks=7)
     training = consortium.start("ckks", committee_size=7, threshold=4)
     consortium.until(training, TrainingState.RUNNING)
-    liar, careless = consortium.banks[0], consortium.banks[1]
+    by_node = {bank.node: bank for bank in consortium.banks}
+    liar, careless = (by_node[node] for node in consortium.banks[0].roster.committee[:2])  # asked first in round 0
     liar.decryptor = Liar(liar.decryptor, [(1, noise)])
     careless.decryptor = Altering(careless.decryptor, another_body)
     ended = consortium.finish(training)
