@@ -17,8 +17,8 @@ from crypto.wire import RoundId
 
 #: Contributions that are held at once: as many as make reading their bytes the cost, and no more.
 _GROUP = 8
-#: The largest sum whose memory a thread keeps: 8 MiB.
-_KEPT_WORDS = 1 << 20
+#: The largest memory of one kind that a thread keeps.
+_KEPT_BYTES = 8 << 20
 _OF_THREAD = threading.local()
 #: Chunks whose sum stays in a processor's second-level cache while a group is added to it.
 _BLOCK = 8
@@ -45,7 +45,7 @@ def sum_chunks(round_id: RoundId, first_chunk: int, chunk_count: int, parts: Ite
     size = round_id.byte_range(first_chunk, chunk_count)[1]
     width, prime = round_id.parameters.residue_bytes, ring_of(round_id.parameters).primes[0]
     counts = np.array([round_id.coefficients(first_chunk + k) for k in range(chunk_count)], dtype=np.int64)
-    total = _workspace(int(counts.sum()))
+    total = _workspace("words", int(counts.sum()), np.uint64)
     limit, lazy = _lazy_limit(round_id), 0
     waiting = iter(parts)
     while group := [_octets(part, size) for part in islice(waiting, min(_GROUP, limit - 1))]:
@@ -56,18 +56,18 @@ def sum_chunks(round_id: RoundId, first_chunk: int, chunk_count: int, parts: Ite
         lazy += len(group)
     if not lazy:
         raise MalformedMessage("sum", expected="at least one contribution", got="none")
-    out = np.empty(size, dtype=np.uint8)
+    out = _workspace("octets", size, np.uint8)
     packing.reduce_and_pack_chunks(total, prime.prime, lazy, counts, width, out)
     return out.tobytes()
 
 
-def _workspace(length: int) -> Polynomial:
+def _workspace(kind: str, length: int, dtype: type[np.generic]) -> NDArray[Any]:
     """Kept by each thread for its next sum, since fresh pages cost as much as adding a few contributions."""
-    kept: Polynomial | None = getattr(_OF_THREAD, "total", None)
+    kept: NDArray[Any] | None = getattr(_OF_THREAD, kind, None)
     if kept is None or len(kept) < length:
-        kept = np.empty(length, dtype=np.uint64)
-        if length <= _KEPT_WORDS:
-            _OF_THREAD.total = kept
+        kept = np.empty(length, dtype=dtype)
+        if kept.nbytes <= _KEPT_BYTES:
+            setattr(_OF_THREAD, kind, kept)
     return kept[:length]
 
 
