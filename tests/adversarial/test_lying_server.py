@@ -29,21 +29,9 @@ from protocol.ids import sha256_hex
 from protocol.messages import EndedWork
 from protocol.roster import Roster
 from protocol.statements import ShareStatement
-from tests.adversarial.lying_server import AGREED, PLAIN, LyingServer, Victim, raw_ids, record
+from tests.adversarial.lying_server import AGREED, PLAIN, Victim, raw_ids
 
 OTHER = "ab" * 32
-
-
-@pytest.fixture(scope="module")
-def recording(tmp_path_factory):
-    return record(tmp_path_factory.mktemp("recording"))
-
-
-@pytest.fixture
-def server(recording):
-    with LyingServer().serving() as server:
-        server.files = dict(recording.files)
-        yield server
 
 
 @pytest.fixture

@@ -13,22 +13,10 @@ from bank_node.opening import open_node
 from bank_node.participations import Participations
 from bank_node.settings import load_settings
 from crypto.errors import KeyDestroyed
-from tests.adversarial.lying_server import PLAIN, LyingServer, Victim, record
+from tests.adversarial.lying_server import PLAIN, Victim
 
 DAY_S = 86_400.0
 KEYS = {"sealing.sealed", "secret.sealed", "committee.sealed"}
-
-
-@pytest.fixture(scope="module")
-def recording(tmp_path_factory):
-    return record(tmp_path_factory.mktemp("recording"))
-
-
-@pytest.fixture
-def server(recording):
-    with LyingServer().serving() as server:
-        server.files = dict(recording.files)
-        yield server
 
 
 @pytest.fixture

@@ -22,19 +22,7 @@ from protocol.committee import committee_for
 from protocol.roster import Member, Roster
 from protocol.signing import key_text, sign_statement
 from protocol.statements import Acceptance
-from tests.adversarial.lying_server import AGREED, PLAIN, LyingServer, Victim, record
-
-
-@pytest.fixture(scope="module")
-def recording(tmp_path_factory):
-    return record(tmp_path_factory.mktemp("recording"))
-
-
-@pytest.fixture
-def server(recording):
-    with LyingServer().serving() as server:
-        server.files = dict(recording.files)
-        yield server
+from tests.adversarial.lying_server import AGREED, PLAIN, Victim
 
 
 @pytest.fixture
