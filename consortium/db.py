@@ -57,6 +57,7 @@ class Database:
         elif not durable:
             options["connect_args"] = {"options": "-c synchronous_commit=off"}
         self.engine: Engine = create_engine(parsed, pool_size=pool_size, max_overflow=pool_size, **options)
+        self._autocommitting = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite if durable else _prepare_sqlite_undurable)
             event.listen(self.engine, "begin", _begin_sqlite)
@@ -82,15 +83,28 @@ class Database:
             yield session
 
     @contextmanager
-    def noting(self, name: str) -> Iterator[Session]:
-        """A session for single statements that write, each in one round trip and committed by itself."""
+    def noting(self) -> Iterator[Connection]:
+        """A connection for single statements that write, each in one round trip and committed by itself.
+
+        For what happens all the time: a session's identity map and unit of work cost more than such a statement.
+        SQLite, which has no round trips, commits them together.
+        """
         if self.is_sqlite:
-            with self.transaction(name) as session:
-                yield session
+            with self.engine.begin() as connection:
+                yield connection
             return
-        with Session(self.engine, info={"name": name}) as session:
-            session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
-            yield session
+        with self._autocommitting.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def looking(self) -> Iterator[Connection]:
+        """A connection that only reads, as `reading` does."""
+        if not self.is_sqlite:
+            with self._autocommitting.connect() as connection:
+                yield connection
+            return
+        with self.engine.connect() as connection:
+            yield connection.execution_options(writes=False)
 
     def create(self, *, patience_s: float = 60.0) -> None:
         """Brings the tables to this version, in one process at a time.

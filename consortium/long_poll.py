@@ -36,12 +36,17 @@ def await_work(runtime: Runtime, node: str, wait_s: float, ticket: int | None = 
         runtime.notifier.wait(node, ticket, min(wait_s, SETTLE_S))
     while True:
         ticket = runtime.notifier.ticket(node)
-        with runtime.db.reading("work.owed") as s:
-            items = work_of(s, node, now=runtime.clock.now())
-            left = until - time.monotonic()
-            if items or left <= 0:
-                return Work(items=items, in_force=digests_in_force(s))
+        with runtime.db.looking() as c:
+            items = work_of(c, node, now=runtime.clock.now())
+        left = until - time.monotonic()
+        if items or left <= 0:
+            return Work(items=items, in_force=runtime.in_force.get(lambda: _read_in_force(runtime)))
         runtime.notifier.wait(node, ticket, min(left, runtime.notifier.patience_s))
+
+
+def _read_in_force(runtime: Runtime) -> dict[str, str]:
+    with runtime.db.reading("models.in_force") as s:
+        return digests_in_force(s)
 
 
 def accepted(runtime: Runtime, node: str, wait_s: float | None, ticket: int | None = None) -> Accepted:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -22,7 +22,7 @@ from consortium.runtime import Runtime
 from consortium.storage.service import due_for_sweep
 from consortium.trainings.moves import lock_training
 from consortium.trainings.settle import settle
-from consortium.trainings.tables import Training
+from consortium.trainings.tables import Training, TrainingMember
 from protocol.states import RoundState, TrainingState
 
 #: How long after a start, or after the database was away, no deadline passes: the banks need it to find the service.
@@ -108,8 +108,49 @@ def overdue_trainings(s: Session, *, now: float) -> list[str]:
     return sorted({*s.scalars(phases), *s.scalars(rounds), *s.scalars(shares)})
 
 
+def stalled_trainings(s: Session, *, now: float, forgotten_s: float = FORGOTTEN_S) -> list[str]:
+    """Trainings whose last contribution or share came a while ago, and was not acted upon: the process that took it has
+    died.
+    """
+    before = now - forgotten_s
+    sent = (
+        select(func.count())
+        .select_from(Contribution)
+        .where(
+            Contribution.training == Round.training,
+            Contribution.round == Round.index,
+            Contribution.state != "received",
+            Contribution.received_at <= before,
+        )
+        .correlate(Round)
+        .scalar_subquery()
+    )
+    members = (
+        select(func.count())
+        .select_from(TrainingMember)
+        .where(TrainingMember.training == Round.training, TrainingMember.on_roster)
+        .correlate(Round)
+        .scalar_subquery()
+    )
+    of_round = (Assignment.training == Round.training) & (Assignment.round == Round.index)
+    collected = (Round.state == RoundState.COLLECTING.value) & (sent + Training.away >= members)
+    answered = (
+        (Round.state == RoundState.DECRYPTING.value)
+        & Round.shares_at.is_(None)
+        & (Round.fixed_at <= before)
+        & exists().where(of_round)
+        & ~exists().where(of_round, Assignment.state == "open")
+    )
+    found = (
+        select(Training.id)
+        .join(Round, (Round.training == Training.id) & (Round.index == Training.round))
+        .where(Training.state == TrainingState.RUNNING.value, or_(collected, answered))
+    )
+    return sorted(s.scalars(found))
+
+
 def reconcile(runtime: Runtime, *, deadlines: bool = True, forgotten_s: float = FORGOTTEN_S) -> None:
-    """Queues what was forgotten and nobody is at, and lets passed deadlines take effect.
+    """Queues what was forgotten and nobody is at, takes steps that were, and lets passed deadlines take effect.
 
     Args:
         runtime: this process' parts.
@@ -120,9 +161,10 @@ def reconcile(runtime: Runtime, *, deadlines: bool = True, forgotten_s: float = 
     with runtime.db.reading("reconciler.look") as s:
         tasks = due_tasks(s, now=now, forgotten_s=forgotten_s)
         overdue = overdue_trainings(s, now=now) if deadlines else []
+        stalled = stalled_trainings(s, now=now, forgotten_s=forgotten_s)
     _queue_unless_taken(runtime, tasks)
-    for training_id in overdue:
-        with runtime.act("reconciler.deadline") as (session, effects, then):
+    for training_id in {*overdue, *stalled}:
+        with runtime.act("reconciler.settle") as (session, effects, then):
             settle(session, lock_training(session, training_id), effects, now=then)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from sqlalchemy.orm import Session
@@ -14,7 +14,11 @@ from consortium.clock import Clock
 from consortium.db import Database
 from consortium.notify.port import Notifier
 from consortium.queue.port import Effects, TaskQueue
+from consortium.remembered import Remembered
 from consortium.replay import LearningStates
+
+#: A model that was put in force at another server process is made known to banks after so many seconds at the latest.
+_IN_FORCE_S = 1.0
 
 
 class Act(NamedTuple):
@@ -36,6 +40,7 @@ class Runtime:
         notifier: wakes the requests that wait.
         clock: the time.
         states: this process' learning states.
+        in_force: name → digest of the model in force.
     """
 
     db: Database
@@ -44,6 +49,7 @@ class Runtime:
     notifier: Notifier
     clock: Clock
     states: LearningStates
+    in_force: Remembered[dict[str, str]] = field(default_factory=lambda: Remembered(_IN_FORCE_S))
 
     @contextmanager
     def act(self, name: str) -> Iterator[Act]:

@@ -71,8 +71,8 @@ class TaskRunner:
             Exception: whatever the task raised; it is counted, and the reconciler queues the task again.
         """
         key, holder = leases.key_of(task), secrets.token_hex(8)
-        with self._notes.noting("leases.take") as s:
-            taken = leases.take(s, key, holder, now=self._runtime.clock.now())
+        with self._notes.noting() as c:
+            taken = leases.take(c, key, holder, now=self._runtime.clock.now())
         if not taken:
             return
         with self._lock:
@@ -87,14 +87,14 @@ class TaskRunner:
         try:
             _HANDLERS[task.name](self._runtime, *task.arguments)
         except _NOT_ITS_FAULT:
-            with self._notes.noting("leases.give_back") as s:
-                leases.give_back(s, key, holder, now=self._runtime.clock.now())
+            with self._notes.noting() as c:
+                leases.give_back(c, key, holder, now=self._runtime.clock.now())
             raise
         except Exception as error:
             self._count(task, key, holder, error)
             raise
-        with self._notes.noting("leases.finish") as s:
-            again = leases.finish(s, key, holder)
+        with self._notes.noting() as c:
+            again = leases.finish(c, key, holder)
         if again:
             self._runtime.queue.put(task)
 
@@ -131,8 +131,8 @@ class TaskRunner:
             if not held:
                 continue
             try:
-                with self._notes.noting("leases.renew") as s:
-                    leases.renew(s, held, now=now)
+                with self._notes.noting() as c:
+                    leases.renew(c, held, now=now)
             except SQLAlchemyError as error:  # the lease runs out: another may do the task too
                 log.warning("leases:not_renewed", error=type(error).__name__)
 

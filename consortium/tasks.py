@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 import structlog
-from sqlalchemy import CursorResult, func, select, update
+from sqlalchemy import CursorResult, bindparam, func, select, update
 from sqlalchemy.orm import Session, undefer
 
 from consortium.queue.port import Effects, TaskName
@@ -23,7 +23,7 @@ from consortium.rounds.tables import Assignment, Contribution, Round, SumRange
 from consortium.runtime import Runtime
 from consortium.stored_body import StoredBody
 from consortium.trainings.errors import ContributionMalformed, StoredShareMalformed, SumsDiffer
-from consortium.trainings.moves import lock_training, members_of, move_training, plan_of, record_event, roster_of
+from consortium.trainings.moves import lock_training, move_training, plan_of, record_event, roster_of
 from consortium.trainings.settle import settle
 from consortium.trainings.tables import Training
 from learning.errors import LearningError
@@ -52,8 +52,7 @@ def validate(runtime: Runtime, training_id: str, index: int, node: str) -> None:
         bodies.check_contribution(node, body.read(runtime.blobs))
     except ContributionMalformed as error:
         refusal = str(error)
-    with runtime.act("tasks.validated") as (s, effects, now):
-        mark_validated(s, training_id, index, node, refusal=refusal, effects=effects, now=now)
+    mark_validated(runtime, training_id, index, node, refusal=refusal)
 
 
 def _bodies(s: Session, training_id: str, index: int) -> RoundBodies:
@@ -229,15 +228,19 @@ def publish(
     runtime.states.keep(training_id, after)
 
 
+_BYTES_IN = select(
+    select(func.coalesce(func.sum(Contribution.size_bytes), 0))
+    .where(Contribution.training == bindparam("training"), Contribution.round == bindparam("round"))
+    .scalar_subquery()
+    + select(func.coalesce(func.sum(Assignment.size_bytes), 0))
+    .where(Assignment.training == bindparam("training"), Assignment.round == bindparam("round"))
+    .scalar_subquery()
+)
+
+
 def _bytes_in(s: Session, training_id: str, index: int) -> int:
     """What the banks sent to a round."""
-    contributions = select(func.sum(Contribution.size_bytes)).where(
-        Contribution.training == training_id, Contribution.round == index
-    )
-    shares = select(func.sum(Assignment.size_bytes)).where(
-        Assignment.training == training_id, Assignment.round == index
-    )
-    return int(s.scalar(contributions) or 0) + int(s.scalar(shares) or 0)
+    return int(s.scalar(_BYTES_IN, {"training": training_id, "round": index}) or 0)
 
 
 def _accuse(s: Session, training: Training, index: int, suspects: Sequence[str], now: float) -> None:
@@ -273,7 +276,6 @@ def open_next(
     if training.status.ended or training.history is None:
         return
     plan = plan_of(training)
-    members = members_of(s, training.id, on_roster=True)
     if model is not None:
         if training.status is TrainingState.RUNNING:
             training.model_digest, training.model_blob, training.model_sha256 = model
@@ -291,7 +293,7 @@ def open_next(
             ranges=1, doubted=False, bytes_in=0,
         )
     )  # fmt: skip
-    effects.wake.update(member.node for member in members)
+    effects.wake.update(member.node for member in roster_of(training).members)
     effects.wake.add(training.id)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.orm import Session, undefer
 
 import crypto
 from consortium.lru_cache import LRUCache
 from consortium.rounds.assignments import votes_of
-from consortium.rounds.service import contributor_statements
+from consortium.rounds.facts import contributor_statements, find_facts, fixed_contributors, remember_pieces
 from consortium.rounds.tables import Assignment, Contribution, Round, VoteRow
 from consortium.trainings.moves import plan_of, roster_of
 from consortium.trainings.service import deals_of
@@ -31,9 +31,23 @@ from protocol.messages import (
 from protocol.statements import SignedStatement
 from protocol.states import RoundState, TrainingState
 
-# Built once: to build a statement costs about as much as to run it.
+# Built once: to build a statement costs about as much as to run it. Columns, not rows: it is run by every bank several
+# times a round.
 _STANDING = (
-    select(TrainingMember, Training, Round, Contribution.node)
+    select(
+        Training.id,
+        Training.state,
+        Training.pause,
+        Training.round,
+        TrainingMember.on_roster,
+        Round.state.label("round_state"),
+        Round.deadline_at,
+        Contribution.node.label("contributed"),
+        Assignment.number,
+        Assignment.pieces,
+        Assignment.deadline_at.label("share_due_at"),
+    )
+    .select_from(TrainingMember)
     .join(Training, Training.id == TrainingMember.training)
     .outerjoin(Round, (Round.training == Training.id) & (Round.index == Training.round))
     .outerjoin(
@@ -42,50 +56,68 @@ _STANDING = (
         & (Contribution.round == Training.round)
         & (Contribution.node == TrainingMember.node),
     )
+    .outerjoin(
+        Assignment,
+        (Assignment.training == Training.id)
+        & (Assignment.round == Training.round)
+        & (Assignment.node == TrainingMember.node)
+        & (Assignment.state == "open"),
+    )
     .where(
         TrainingMember.node == bindparam("node"),
         TrainingMember.farewell_at.is_(None),
         TrainingMember.answer != "refused",
     )
-    .order_by(Training.created_at, Training.id)
+    .order_by(Training.created_at, Training.id, Assignment.number)
 )
-_ASKED = (
-    select(Assignment)
-    .where(
-        Assignment.node == bindparam("node"),
-        Assignment.state == "open",
-        Assignment.training == bindparam("training"),
-        Assignment.round == bindparam("round"),
-    )
-    .order_by(Assignment.number)
-    .limit(1)
-)
-
-
-def work_of(s: Session, node: str, *, now: float) -> tuple[WorkItem, ...]:
-    """Everything that a node owes now, one item a training at most.
-
-    Args:
-        s: inside a transaction; nothing is written.
-        node: its id.
-        now: seconds since the epoch.
-    """
-    rows = s.execute(_STANDING, {"node": node}).all()
-    items = (_owed(s, _Standing(*row), now) for row in rows)
-    return tuple(item for item in items if item is not None)
 
 
 class _Standing(NamedTuple):
-    """A node in a training: its row, the training, the round that is open or next, and whether it has contributed."""
+    """A node in a training: where that is, the round that is open or next, whether the node has contributed, and the
+    first share that it is asked for.
+    """
 
-    member: TrainingMember
-    training: Training
-    row: Round | None
+    training: str
+    state: str
+    pause: str | None
+    round: int
+    on_roster: bool
+    round_state: str | None
+    deadline_at: float | None
     contributed: str | None
+    assignment: int | None
+    pieces: list[int] | None
+    share_due_at: float | None
+
+    @property
+    def in_rounds(self) -> bool:
+        """Whether rounds are under way, or wait for banks to return."""
+        paused = self.state == TrainingState.PAUSED.value and self.pause == "quorum"
+        return self.on_roster and (self.state == TrainingState.RUNNING.value or paused)
 
 
-def _owed(s: Session, standing: _Standing, now: float) -> WorkItem | None:  # noqa: PLR0911  # one return a state
-    member, training = standing.member, standing.training
+def work_of(c: Connection, node: str, *, now: float) -> tuple[WorkItem, ...]:
+    """Everything that a node owes now, one item a training at most.
+
+    Args:
+        c: of `Database.looking`.
+        node: its id.
+        now: seconds since the epoch.
+    """
+    standings: dict[str, _Standing] = {}
+    for row in c.execute(_STANDING, {"node": node}):
+        standings.setdefault(row[0], _Standing(*row))
+    with Session(c, autoflush=False, expire_on_commit=False) as s:
+        items = [
+            _owed_in_round(s, node, standing, now) if standing.in_rounds else _owed(s, node, standing.training, now)
+            for standing in standings.values()
+        ]
+    return tuple(item for item in items if item is not None)
+
+
+def _owed(s: Session, node: str, training_id: str, now: float) -> WorkItem | None:  # noqa: PLR0911  # one a state
+    """What is owed before the rounds and after them."""
+    member, training = s.get_one(TrainingMember, (training_id, node)), s.get_one(Training, training_id)
     state = training.status
     if state.ended:
         if member.answer != "accepted":
@@ -97,19 +129,13 @@ def _owed(s: Session, standing: _Standing, now: float) -> WorkItem | None:  # no
         return Invitation(training=training.id, plan=plan, expires_in_s=max(0.0, (training.deadline_at or now) - now))
     if not member.on_roster:
         return None
-    match state:
-        case TrainingState.KEY_CEREMONY:
-            return _owed_in_ceremony(s, member, training)
-        case TrainingState.RUNNING:
-            return _owed_in_round(s, standing, now)
-        case TrainingState.PAUSED if training.pause == "quorum":
-            return _owed_in_round(s, standing, now)
-        case TrainingState.EVALUATING if member.model_digest is None:
-            return ConfirmWork(
-                training=training.id, rounds=training.round, applied=applied_round(s, training.id, training.round - 1)
-            )
-        case _:
-            return None
+    if state is TrainingState.KEY_CEREMONY:
+        return _owed_in_ceremony(s, member, training)
+    if state is TrainingState.EVALUATING and member.model_digest is None:
+        return ConfirmWork(
+            training=training.id, rounds=training.round, applied=applied_round(s, training.id, training.round - 1)
+        )
+    return None
 
 
 def _owed_in_ceremony(s: Session, member: TrainingMember, training: Training) -> WorkItem | None:
@@ -124,62 +150,56 @@ def _owed_in_ceremony(s: Session, member: TrainingMember, training: Training) ->
     return ReceiveWork(training=training.id, attempt=training.attempt, deals=tuple(deals))
 
 
-def _owed_in_round(s: Session, standing: _Standing, now: float) -> WorkItem | None:
-    member, training, row = standing.member, standing.training, standing.row
-    if row is None:
-        return None
-    if row.status is RoundState.COLLECTING:
+def _owed_in_round(s: Session, node: str, standing: _Standing, now: float) -> WorkItem | None:
+    if standing.round_state == RoundState.COLLECTING.value:
         if standing.contributed is not None:
             return None
+        facts = find_facts(s, standing.training, standing.round)
         return ContributeWork(
-            training=training.id,
-            round=row.index,
-            query=row.query_digest,
-            history=row.history,
-            expires_in_s=max(0.0, row.deadline_at - now),
-            applied=applied_round(s, training.id, training.round - 1),
+            training=facts.training,
+            round=facts.index,
+            query=facts.query,
+            history=facts.history,
+            expires_in_s=max(0.0, (standing.deadline_at or now) - now),
+            applied=applied_round(s, facts.training, facts.index - 1),
         )
-    if row.status is RoundState.DECRYPTING:
-        return _owed_to_open(s, member, training, row, now)
+    if standing.round_state == RoundState.DECRYPTING.value:
+        return _owed_to_open(s, node, standing, now)
     return None
 
 
-def _owed_to_open(
-    s: Session, member: TrainingMember, training: Training, row: Round, now: float
-) -> WorkItem | None:  # fmt: skip
+def _owed_to_open(s: Session, node: str, standing: _Standing, now: float) -> WorkItem | None:
     """A vote or a share."""
-    plan = plan_of(training)
-    roster = roster_of(training)
-    if member.node not in roster.committee:
+    facts = find_facts(s, standing.training, standing.round)
+    committee, protection = facts.roster.committee, facts.plan.protection
+    if node not in committee:
         return None
     votes: tuple[SignedStatement, ...] = ()
-    if plan.protection.agreement:
-        rows = votes_of(s, row)
-        needed = crypto.votes_needed(len(roster.committee), plan.protection.colluders)
-        if len(rows) < needed:
-            if s.get(VoteRow, (training.id, row.index, member.node)) is not None:
+    if protection.agreement:
+        votes = tuple(votes_of(s, facts.training, facts.index, fixed_contributors(s, facts)))
+        if len(votes) < crypto.votes_needed(len(committee), protection.colluders):
+            if s.get(VoteRow, (facts.training, facts.index, node)) is not None:
                 return None
             return VoteWork(
-                training=training.id,
-                round=row.index,
-                query=row.query_digest,
-                contributors=contributor_statements(s, row),
-                applied=_without_aggregate(applied_round(s, training.id, training.round - 1)),
+                training=facts.training,
+                round=facts.index,
+                query=facts.query,
+                contributors=contributor_statements(s, facts),
+                applied=_without_aggregate(applied_round(s, facts.training, facts.index - 1)),
             )
-        votes = tuple(SignedStatement.model_validate_json(vote.statement) for vote in rows)
-    assignment = s.scalar(_ASKED, {"training": training.id, "round": row.index, "node": member.node})
-    if assignment is None:
+    number, pieces = standing.assignment, standing.pieces
+    if number is None or pieces is None:
         return None
     return ShareWork(
-        training=training.id,
-        round=row.index,
-        query=row.query_digest,
-        assignment=assignment.number,
-        pieces=tuple(assignment.pieces),
-        contributors=contributor_statements(s, row),
+        training=facts.training,
+        round=facts.index,
+        query=facts.query,
+        assignment=number,
+        pieces=remember_pieces(facts, node, number, pieces),
+        contributors=contributor_statements(s, facts),
         votes=votes,
-        expires_in_s=max(0.0, assignment.deadline_at - now),
-        applied=_without_aggregate(applied_round(s, training.id, training.round - 1)),
+        expires_in_s=max(0.0, (standing.share_due_at or now) - now),
+        applied=_without_aggregate(applied_round(s, facts.training, facts.index - 1)),
     )
 
 
@@ -193,19 +213,24 @@ _APPLIED: LRUCache[AppliedRound] = LRUCache(8)
 
 def applied_round(s: Session, training_id: str, index: int) -> AppliedRound | None:
     """An applied round as the banks read it; None if it is not applied. It never changes: read once a process."""
-    kept = _APPLIED.peek((training_id, index))
-    if kept is not None or index < 0:
-        return kept
-    row = s.get(Round, (training_id, index), options=[undefer(Round.aggregate_inline)])
-    if row is None or row.status is not RoundState.APPLIED:
+    if index < 0:
         return None
-    inline = row.aggregate_inline
-    found = AppliedRound(
-        round=row.index,
-        contributors=tuple(row.contributors or ()),
-        query=row.query_digest,
-        digest=row.aggregate_digest or "",
-        size_bytes=row.aggregate_size or 0,
-        aggregate=None if inline is None else base64.b64encode(inline).decode(),
-    )
-    return _APPLIED.get((training_id, index), lambda: found)
+
+    def read() -> AppliedRound:
+        row = s.get(Round, (training_id, index), options=[undefer(Round.aggregate_inline)])
+        if row is None or row.status is not RoundState.APPLIED:
+            raise LookupError
+        inline = row.aggregate_inline
+        return AppliedRound(
+            round=row.index,
+            contributors=tuple(row.contributors or ()),
+            query=row.query_digest,
+            digest=row.aggregate_digest or "",
+            size_bytes=row.aggregate_size or 0,
+            aggregate=None if inline is None else base64.b64encode(inline).decode(),
+        )
+
+    try:
+        return _APPLIED.get((training_id, index), read)
+    except LookupError:
+        return None

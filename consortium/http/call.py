@@ -22,6 +22,7 @@ from consortium.http.errors import (
     MediaTypeWrong,
 )
 from consortium.http.route import BodyKind, Route
+from consortium.lru_cache import LRUCache
 from consortium.rounds.service import Body
 from consortium.runtime import Runtime
 from consortium.settings import Settings
@@ -197,21 +198,31 @@ def parse_body(model: type[BaseModel], data: bytes) -> BaseModel:
         raise field_errors("body", error) from error
 
 
+# Nodes ask for the same few things over and over.
+_QUERIES: LRUCache[BaseModel] = LRUCache(256)
+
+
 def parse_query(model: type[BaseModel], request: Request, settings: Settings) -> BaseModel:
     """The query parameters as a model; each at most once. A `wait` is cut to the longest that this service allows.
 
     Raises:
         FieldInvalid: every parameter that is not as it should be.
     """
+    query = _QUERIES.get((model, request.query_string), lambda: _parse_query(model, request))
+    wait = getattr(query, "wait", None)
+    if wait is None or wait <= settings.max_wait_s:
+        return query
+    return query.model_copy(update={"wait": settings.max_wait_s})
+
+
+def _parse_query(model: type[BaseModel], request: Request) -> BaseModel:
     repeated = [name for name, values in request.args.lists() if len(values) > 1]
     if repeated:
         raise FieldInvalid("query: a parameter is given twice", [{"field": repeated[0], "message": "given twice"}])
     try:
-        query = model.model_validate_strings(request.args.to_dict())
+        return model.model_validate_strings(request.args.to_dict())
     except ValidationError as error:
         raise field_errors("query", error) from error
-    wait = getattr(query, "wait", None)
-    return query if wait is None else query.model_copy(update={"wait": min(wait, settings.max_wait_s)})
 
 
 def parse_statement(request: Request) -> SignedStatement:

@@ -79,11 +79,15 @@ def content(call: Call) -> bytes:
 def promote(call: Call) -> ModelView:
     """Puts a model, by training or by digest, in force under its name."""
     with call.runtime.act("models.promote") as (s, _, now):
-        return _view(service.promote(s, call.path["model"], by=call.actor, now=now), current=True)
+        view = _view(service.promote(s, call.path["model"], by=call.actor, now=now), current=True)
+    call.runtime.in_force.forget()
+    return view
 
 
 @routes.add("POST", "/v1/models/{model}/rollback", access=Access.OPERATOR, response=ModelView)
 def rollback(call: Call) -> ModelView:
     """Withdraws the model in force under a name, and puts the one back that was in force before it."""
     with call.runtime.act("models.rollback") as (s, _, now):
-        return _view(service.rollback(s, call.path["model"], by=call.actor, now=now), current=True)
+        view = _view(service.rollback(s, call.path["model"], by=call.actor, now=now), current=True)
+    call.runtime.in_force.forget()
+    return view

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Insert, and_, bindparam, case, delete, literal, select, update
+from sqlalchemy import Connection, Insert, and_, bindparam, case, delete, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -35,6 +35,7 @@ def pause_before(attempt: int) -> float:
     return float(min(ASK_AGAIN_AT_MOST_S, ASK_AGAIN_S * 2 ** min(attempt - 1, 10)))
 
 
+# Built once: to build a statement costs about as much as to run it.
 def _take_statement(dialect: str) -> Insert:
     insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
     free = TaskLease.until < bindparam("now")
@@ -56,38 +57,37 @@ def _take_statement(dialect: str) -> Insert:
     return statement
 
 
-# Built once: to build a statement costs about as much as to run it.
 _TAKE = {dialect: _take_statement(dialect) for dialect in ("sqlite", "postgresql")}
 _MINE = and_(TaskLease.key == bindparam("held"), TaskLease.holder == bindparam("by"))
 _FINISH = delete(TaskLease).where(_MINE).returning(TaskLease.again)
 
 
-def take(s: Session, key: str, holder: str, *, now: float) -> bool:
+def take(c: Connection, key: str, holder: str, *, now: float) -> bool:
     """Takes a free lease; one that is held is marked instead, so that its holder looks once more.
 
     Args:
-        s: a session that writes.
+        c: of `Database.noting`.
         key: of the task.
         holder: names this run, and no other.
         now: seconds since the epoch.
     """
     values = {"key": key, "by": holder, "now": now, "to": now + LEASE_S}
-    return bool(s.execute(_TAKE[s.get_bind().dialect.name], values).scalar_one() == holder)
+    return bool(c.execute(_TAKE[c.dialect.name], values).scalar_one() == holder)
 
 
-def finish(s: Session, key: str, holder: str) -> bool:
+def finish(c: Connection, key: str, holder: str) -> bool:
     """Gives a lease back after the task was done; whether it was asked for meanwhile."""
-    return bool(s.execute(_FINISH, {"held": key, "by": holder}).scalar_one_or_none())
+    return bool(c.execute(_FINISH, {"held": key, "by": holder}).scalar_one_or_none())
 
 
-def renew(s: Session, holders: Iterable[str], *, now: float) -> None:
+def renew(c: Connection, holders: Iterable[str], *, now: float) -> None:
     """Holds leases for longer."""
-    s.execute(update(TaskLease).where(TaskLease.holder.in_(list(holders))).values(until=now + LEASE_S))
+    c.execute(update(TaskLease).where(TaskLease.holder.in_(list(holders))).values(until=now + LEASE_S))
 
 
-def give_back(s: Session, key: str, holder: str, *, now: float) -> None:
+def give_back(c: Connection, key: str, holder: str, *, now: float) -> None:
     """Gives a lease back though the task could not be done, through no fault of its own."""
-    s.execute(
+    c.execute(
         update(TaskLease)
         .where(TaskLease.key == key, TaskLease.holder == holder)
         .values(holder="", until=0.0, again=False, ask_after=now + ASK_AGAIN_S)

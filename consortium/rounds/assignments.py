@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 import crypto
 from consortium.rounds.tables import Assignment, Round, VoteRow
-from consortium.trainings.moves import Scene, members_of, roster_of
+from consortium.trainings.moves import Scene, roster_of
 from consortium.trainings.tables import TrainingMember
 from crypto.errors import PiecesNotCovered
 from protocol.roster import Roster
@@ -97,18 +97,26 @@ def suspects_of(assignments: Iterable[Assignment]) -> set[str]:
 
 def _committee(scene: Scene) -> dict[str, TrainingMember]:
     roster = roster_of(scene.training)
-    return {member.node: member for member in members_of(scene.s, roster.training) if member.node in roster.committee}
+    return {member.node: member for member in scene.members if member.node in roster.committee}
 
 
+# Locked, since a share is taken without the training's lock: whoever reads one as open may cancel it.
 _ASSIGNMENTS = (
     select(Assignment)
     .where(Assignment.training == bindparam("training"), Assignment.round == bindparam("round"))
     .order_by(Assignment.number)
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
+_VOTES = (
+    select(VoteRow.statement)
+    .where(VoteRow.training == bindparam("training"), VoteRow.round == bindparam("round"))
+    .order_by(VoteRow.node)
 )
 
 
 def assignments_of(s: Session, row: Round) -> list[Assignment]:
-    """All of a round, in the order in which they were made."""
+    """All of a round, in the order in which they were made; locked until the transaction ends."""
     return list(s.scalars(_ASSIGNMENTS, {"training": row.training, "round": row.index}))
 
 
@@ -177,7 +185,7 @@ def _share_out(
 def _settle_votes(scene: Scene, row: Round, members: dict[str, TrainingMember]) -> SharesOutcome | None:
     s, plan, now = scene.s, scene.plan, scene.now
     roster = roster_of(scene.training)
-    voted = {vote.node for vote in votes_of(s, row)}
+    voted = {vote.expect(Vote).node for vote in votes_of(s, row.training, row.index, row.contributors or ())}
     needed = crypto.votes_needed(len(roster.committee), plan.protection.colluders)
     if len(voted) >= needed:
         return None
@@ -193,16 +201,11 @@ def _settle_votes(scene: Scene, row: Round, members: dict[str, TrainingMember]) 
     return SharesOutcome()
 
 
-def votes_of(s: Session, row: Round) -> list[VoteRow]:
-    """The votes that name exactly the fixed contributor set."""
-    rows = s.scalars(
-        select(VoteRow).where(VoteRow.training == row.training, VoteRow.round == row.index).order_by(VoteRow.node)
-    )
-    wanted = tuple(row.contributors or ())
-    return [
-        vote for vote in rows
-        if SignedStatement.model_validate_json(vote.statement).expect(Vote).contributors == wanted
-    ]  # fmt: skip
+def votes_of(s: Session, training: str, index: int, contributors: Sequence[str]) -> list[SignedStatement]:
+    """The votes in a round that name exactly this contributor set, in ascending order of node id."""
+    found = s.execute(_VOTES, {"training": training, "round": index})
+    votes = [SignedStatement.model_validate_json(text) for (text,) in found]
+    return [vote for vote in votes if vote.expect(Vote).contributors == tuple(contributors)]
 
 
 def clear(s: Session, row: Round, without: Collection[str | None]) -> bool:

@@ -10,14 +10,13 @@ import crypto
 from consortium.http.call import Call
 from consortium.http.route import Access, Routes, WaitQuery
 from consortium.long_poll import accepted
-from consortium.rounds.facts import RoundFacts, find_facts, fixed_contributors
+from consortium.rounds.facts import RoundFacts, assigned_pieces, find_facts, fixed_contributors, known_facts
 from consortium.rounds.protection import RoundBodies
 from consortium.rounds.service import (
     Body,
     accept_contribution,
     accept_share,
     accept_vote,
-    assigned_pieces,
     check_contribution_statement,
     check_share_statement,
 )
@@ -44,11 +43,7 @@ def put_contribution(call: Call) -> Accepted:
     if body.held is not None:  # a small one is checked at once, a large one by a worker
         facts.bodies.check_contribution(call.node, body.held)
     ticket = call.runtime.notifier.ticket(call.node)
-    with call.runtime.act("rounds.accept_contribution") as (s, effects, now):
-        accept_contribution(
-            s, facts, call.node, signed=statement, body=body, validated=body.held is not None, effects=effects,
-            now=now,
-        )  # fmt: skip
+    accept_contribution(call.runtime, facts, call.node, signed=statement, body=body, validated=body.held is not None)
     return accepted(call.runtime, call.node, call.query.wait, ticket)
 
 
@@ -59,8 +54,11 @@ def _signed_upload(call: Call) -> tuple[Body, SignedStatement]:
 
 
 def _find_facts(call: Call) -> RoundFacts:
-    with call.runtime.db.reading("rounds.find") as s:
-        facts = find_facts(s, call.path["training"], call.number("round"))
+    training, index = call.path["training"], call.number("round")
+    facts = known_facts(training, index)
+    if facts is None:
+        with call.runtime.db.reading("rounds.find") as s:
+            facts = find_facts(s, training, index)
     facts.require_member(call.node)
     return facts
 
@@ -88,8 +86,7 @@ def put_share(call: Call) -> Accepted:
     check_share_statement(facts, call.node, contributors, pieces, signed=statement, body=body)
     _check_share(call, facts.bodies, contributors, pieces, body)
     ticket = call.runtime.notifier.ticket(call.node)
-    with call.runtime.act("rounds.accept_share") as (s, effects, now):
-        accept_share(s, facts, call.node, number, signed=statement, body=body, effects=effects, now=now)
+    accept_share(call.runtime, facts, call.node, number, signed=statement, body=body)
     return accepted(call.runtime, call.node, call.query.wait, ticket)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from consortium.lru_cache import LRUCache
-from consortium.queue.port import Effects, TaskName
+from consortium.queue.port import Effects, Task, TaskName
+from consortium.rounds import hot_path
 from consortium.rounds.facts import RoundFacts
 from consortium.rounds.tables import Assignment, Contribution, Round, VoteRow
+from consortium.runtime import Runtime
 from consortium.trainings.errors import (
     BodyMismatch,
     HistoryForked,
@@ -68,71 +69,67 @@ def verified(s: Session, training: str, node: str, signed: SignedStatement, kind
     return statement
 
 
-_SENT = select(Contribution.node, Contribution.digest).where(
-    Contribution.training == bindparam("training"), Contribution.round == bindparam("round")
-)
-_LOCK_ROUND = (
-    select(Training, Round)
-    .join(Round, Round.training == Training.id)
-    .where(Training.id == bindparam("training"), Round.index == bindparam("round"))
-    .with_for_update(of=Training)
-    .execution_options(populate_existing=True)
-)
-
-
 def accept_contribution(
-    s: Session, facts: RoundFacts, node: str, *, signed: SignedStatement, body: Body, validated: bool,
-    effects: Effects, now: float,
-) -> None:  # fmt: skip
+    runtime: Runtime, facts: RoundFacts, node: str, *, signed: SignedStatement, body: Body, validated: bool
+) -> None:
     """Takes a bank's contribution that `check_contribution_statement` has found in order.
 
+    It is written down in one statement, without the training's lock. Only when nobody is left to wait for the round is
+    settled; should the process die in between, the bank's next attempt or the reconciler does it.
+
     Args:
-        s: inside a transaction.
+        runtime: this process' parts; no transaction is open.
         facts: the round.
         node: who sends it.
         signed: what it signed.
         body: what came with it.
         validated: the bytes were checked whole already; otherwise a worker does it.
-        effects: what must follow.
-        now: seconds since the epoch.
 
     Raises:
         MutationForbidden: the bank has sent other bytes before.
         TooLate: the contributor set is fixed.
+        WrongState: the training has ended, or has no rounds yet.
     """
-    training, row = _lock_round(s, facts)
-    where = f"contribution to {facts.where}"
-    key = (facts.training, facts.index, node)
-    found = s.execute(_SENT, {"training": facts.training, "round": facts.index})
-    sent: dict[str, str] = {item.node: item.digest for item in found}
-    if node in sent:
-        if sent[node] != body.digest:
-            raise MutationForbidden(where, expected="the contribution sent before", got="other bytes")
-        return
-    require_live(training, where)
-    if row.status is not RoundState.COLLECTING:
-        raise TooLate(where, expected="a round that still collects", got=f"state {row.state}")
-    s.add(
-        Contribution(
-            training=key[0], round=key[1], node=node, statement=signed.model_dump_json(), digest=body.digest,
-            size_bytes=body.size_bytes, inline=body.inline, blob=body.blob,
-            state="accepted" if validated else "received", received_at=now,
-        )
-    )  # fmt: skip
-    s.flush()
+    now = runtime.clock.now()
+    values = {
+        "training": facts.training, "round": facts.index, "node": node, "statement": signed.model_dump_json(),
+        "digest": body.digest, "size_bytes": body.size_bytes, "inline": body.inline, "blob": body.blob,
+        "state": "accepted" if validated else "received", "received_at": now,
+    }  # fmt: skip
+    with runtime.db.noting() as c:
+        taken = hot_path.take_contribution(c, values)
+        due = validated and hot_path.is_collected(c, facts.training, facts.index, now=now)
+    if not taken:
+        with runtime.db.reading("rounds.sent_before") as s:
+            _require_same_contribution(s, facts, node, body)
     if not validated:
-        effects.queue(TaskName.VALIDATE, *key)
+        if taken:
+            runtime.release(Effects(tasks=[Task(TaskName.VALIDATE, (facts.training, facts.index, node))]))
         return
-    others = len(facts.roster.members) - len(sent) - 1 - training.away
-    if others > 0 and now < row.deadline_at and training.status is TrainingState.RUNNING:
-        return  # somebody who is counted on has not sent his yet: nothing else can be due
-    settle(s, training, effects, now=now)
+    if due:
+        settle_training(runtime, "rounds.settle_contributions", facts.training)
 
 
-def _lock_round(s: Session, facts: RoundFacts) -> tuple[Training, Round]:
-    """The training, locked, and the round, in one statement."""
-    found = s.execute(_LOCK_ROUND, {"training": facts.training, "round": facts.index}).one()
-    return found[0], found[1]
+def settle_training(runtime: Runtime, name: str, training: str) -> None:
+    """Takes every step of a training that is due, in a transaction of this name."""
+    with runtime.act(name) as (s, effects, now):
+        settle(s, lock_training(s, training), effects, now=now)
+
+
+def _require_same_contribution(s: Session, facts: RoundFacts, node: str, body: Body) -> None:
+    """Why a contribution was not taken: it is here already, or it comes too late."""
+    where = f"contribution to {facts.where}"
+    before = s.scalar(
+        select(Contribution.digest).where(
+            Contribution.training == facts.training, Contribution.round == facts.index, Contribution.node == node
+        )
+    )
+    if before is None:
+        require_live(s.get_one(Training, facts.training), where)
+        state = s.get_one(Round, (facts.training, facts.index)).state
+        raise TooLate(where, expected="a round that still collects", got=f"state {state}")
+    if before != body.digest:
+        raise MutationForbidden(where, expected="the contribution sent before", got="other bytes")
 
 
 def check_contribution_statement(facts: RoundFacts, node: str, signed: SignedStatement, body: Body) -> None:
@@ -185,20 +182,18 @@ def member_row(s: Session, training: str, node: str) -> TrainingMember:
     return row
 
 
-def mark_validated(
-    s: Session, training_id: str, index: int, node: str, *, refusal: str | None, effects: Effects, now: float
-) -> None:
+def mark_validated(runtime: Runtime, training_id: str, index: int, node: str, *, refusal: str | None) -> None:
     """Writes down what the validation of a contribution has found, and goes on; does nothing the second time."""
-    training = lock_training(s, training_id)
-    contribution = s.get(Contribution, (training_id, index, node))
-    if contribution is None or contribution.state != "received":
-        return
-    contribution.state = "accepted" if refusal is None else "refused"
-    contribution.reason = refusal or ""
-    if refusal is not None:
-        record_event(s, training_id, "refused", now=now, node=node, round_index=index, detail=refusal)
-    s.flush()
-    settle(s, training, effects, now=now)
+    now = runtime.clock.now()
+    state, reason = ("accepted", "") if refusal is None else ("refused", refusal)
+    with runtime.db.transaction("rounds.mark_validated") as s:
+        first = hot_path.mark_validated(s.connection(), training_id, index, node, state=state, reason=reason)
+        if first and refusal is not None:
+            record_event(s, training_id, "refused", now=now, node=node, round_index=index, detail=refusal)
+    with runtime.db.looking() as c:
+        due = hot_path.is_collected(c, training_id, index, now=now)
+    if due:
+        settle_training(runtime, "rounds.settle_contributions", training_id)
 
 
 def accept_vote(
@@ -239,32 +234,6 @@ def accept_vote(
     settle(s, training, effects, now=now)
 
 
-def require_assignment(s: Session, training_id: str, node: str, index: int, number: int) -> Assignment:
-    """The assignment that a share answers.
-
-    Raises:
-        WrongRound: there is none with this number for this node.
-    """
-    assignment = s.get(Assignment, (training_id, index, number))
-    if assignment is None or assignment.node != node:
-        where = f"share {number} for round {index} of training {training_id}"
-        raise WrongRound(where, expected="an assignment of this bank", got="none")
-    return assignment
-
-
-_PIECES: LRUCache[tuple[int, ...]] = LRUCache(256)
-
-
-def assigned_pieces(s: Session, facts: RoundFacts, node: str, number: int) -> tuple[int, ...]:
-    """The pieces of an assignment, which never change; read once a process.
-
-    Raises:
-        WrongRound: there is none with this number for this node.
-    """
-    key = (facts.training, facts.index, number, node)
-    return _PIECES.get(key, lambda: tuple(require_assignment(s, facts.training, node, facts.index, number).pieces))
-
-
 def check_share_statement(
     facts: RoundFacts, node: str, contributors: Sequence[str], pieces: Sequence[int], *, signed: SignedStatement,
     body: Body,
@@ -292,47 +261,37 @@ def check_share_statement(
 
 
 def accept_share(
-    s: Session, facts: RoundFacts, node: str, number: int, *, signed: SignedStatement, body: Body, effects: Effects,
-    now: float,
-) -> None:  # fmt: skip
-    """Takes a decryption share that was checked before.
+    runtime: Runtime, facts: RoundFacts, node: str, number: int, *, signed: SignedStatement, body: Body
+) -> None:
+    """Takes a decryption share that was checked before, in one statement, without the training's lock.
 
     Raises:
         MutationForbidden: the member has sent other bytes for this assignment.
         TooLate: its pieces were asked of another, or the round is over.
+        WrongState: the training has ended.
     """
-    training, row = _lock_round(s, facts)
+    values = {
+        "training": facts.training, "round": facts.index, "number": number, "node": node, "digest": body.digest,
+        "size_bytes": body.size_bytes, "inline": body.inline, "blob": body.blob,
+        "statement": signed.model_dump_json(),
+    }  # fmt: skip
+    with runtime.db.noting() as c:
+        taken = hot_path.take_share(c, values)
+        due = hot_path.is_answered(c, facts.training, facts.index)
+    if not taken:
+        with runtime.db.reading("rounds.shared_before") as s:
+            _require_same_share(s, facts, number, body)
+    if due:
+        settle_training(runtime, "rounds.settle_shares", facts.training)
+
+
+def _require_same_share(s: Session, facts: RoundFacts, number: int, body: Body) -> None:
+    """Why a share was not taken: it is here already, or it comes too late."""
     where = f"share {number} for {facts.where}"
-    assignment = require_assignment(s, facts.training, node, facts.index, number)
-    if assignment.digest is not None:
-        if assignment.digest != body.digest:
-            raise MutationForbidden(where, expected="the share sent before", got="other bytes")
-        return
-    if assignment.state != "open" or row.status is not RoundState.DECRYPTING:
+    assignment = s.get_one(Assignment, (facts.training, facts.index, number))
+    if assignment.digest is None:
+        if assignment.state == "open":
+            require_live(s.get_one(Training, facts.training), where)
         raise TooLate(where, expected="an assignment that is still open", got=f"state {assignment.state}")
-    require_live(training, where)
-    assignment.state, assignment.digest, assignment.size_bytes = "answered", body.digest, body.size_bytes
-    assignment.inline, assignment.blob, assignment.statement = body.inline, body.blob, signed.model_dump_json()
-    s.flush()
-    settle(s, training, effects, now=now)
-
-
-def contributor_statements(s: Session, row: Round) -> tuple[SignedStatement, ...]:
-    """The signed statements of the fixed contributor set, in ascending order of node id; read once a process."""
-    return _STATEMENTS.get((row.training, row.index), lambda: _read_statements(s, row))
-
-
-_STATEMENTS: LRUCache[tuple[SignedStatement, ...]] = LRUCache(64)
-
-
-def _read_statements(s: Session, row: Round) -> tuple[SignedStatement, ...]:
-    found = s.scalars(
-        select(Contribution.statement)
-        .where(
-            Contribution.training == row.training,
-            Contribution.round == row.index,
-            Contribution.node.in_(row.contributors or ()),
-        )
-        .order_by(Contribution.node)
-    )
-    return tuple(SignedStatement.model_validate_json(text) for text in found)
+    if assignment.digest != body.digest:
+        raise MutationForbidden(where, expected="the share sent before", got="other bytes")

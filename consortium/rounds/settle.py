@@ -6,16 +6,14 @@ decrypting ── votes (with agreement) ──► assignments ──► every p
 
 from __future__ import annotations
 
-from typing import Any, cast
-
-from sqlalchemy import CursorResult, bindparam, select, update
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from consortium.queue.port import TaskName
 from consortium.rounds.assignments import settle_shares
 from consortium.rounds.protection import bodies_of
 from consortium.rounds.tables import Contribution, Round, SumRange
-from consortium.trainings.moves import Scene, mark_answered, members_of, roster_of
+from consortium.trainings.moves import Scene, mark_answered, roster_of
 from consortium.trainings.tables import TrainingMember
 from protocol.plan import ProtectionLevel
 from protocol.states import RoundEvent, RoundState, TrainingEvent, TrainingState, next_round_state
@@ -24,13 +22,16 @@ _STATES = select(Contribution.node, Contribution.state).where(
     Contribution.training == bindparam("training"), Contribution.round == bindparam("round")
 )
 
+_LOCK = {"key_share": True}  # PostgreSQL's FOR NO KEY UPDATE: rows that refer to the round may still be written
+
 
 def settle_round(scene: Scene) -> None:
     """Takes every step that is due in the round that is next or open; nothing while the operator has paused."""
     s, training = scene.s, scene.training
     if training.pause == "operator":
         return
-    row = s.get(Round, (training.id, training.round))
+    # Locked, since a contribution is taken without the training's lock: whoever fixes U must have seen it.
+    row = s.get(Round, (training.id, training.round), with_for_update=_LOCK, populate_existing=True)
     if row is None:
         if training.status is TrainingState.RUNNING:
             scene.effects.queue(TaskName.ADVANCE, training.id)
@@ -45,7 +46,7 @@ def _settle_collecting(scene: Scene, row: Round) -> None:
     s, training, plan, now = scene.s, scene.training, scene.plan, scene.now
     found = s.execute(_STATES, {"training": row.training, "round": row.index}).all()
     states: dict[str, str] = {item.node: item.state for item in found}
-    members = members_of(s, training.id, on_roster=True)
+    members = scene.members
     for member in members:
         if member.node in states and (member.misses or member.complaint or member.away_since is not None):
             mark_answered(s, member, now=now)
@@ -81,32 +82,13 @@ def _pause(scene: Scene, row: Round, members: list[TrainingMember], got: str, wa
 
 
 def _fix_contributors(scene: Scene, row: Round, contributors: list[str]) -> None:
-    """Fixes U once and for all, and asks for the sums, which do not depend on the shares."""
+    """Fixes U once and for all, and asks for the sums, which do not depend on the shares; the row is locked."""
     s, training, plan, now = scene.s, scene.training, scene.plan, scene.now
     ranges = bodies_of(training, plan, row).ranges()
-    fixed = cast(
-        "CursorResult[Any]",
-        s.execute(
-            update(Round)
-            .where(
-                Round.training == row.training,
-                Round.index == row.index,
-                Round.state == RoundState.COLLECTING.value,
-                Round.contributors.is_(None),
-            )
-            .values(
-                state=next_round_state(RoundState.COLLECTING, RoundEvent.CONTRIBUTORS_FIXED).value,
-                contributors=contributors,
-                fixed_at=now,
-                deadline_at=now + plan.deadlines.share_s,
-                ranges=len(ranges),
-            )
-            .execution_options(synchronize_session=False)
-        ),
-    )
-    if fixed.rowcount != 1:
-        return
-    s.refresh(row)
+    row.state = next_round_state(row.status, RoundEvent.CONTRIBUTORS_FIXED).value
+    row.contributors, row.fixed_at = contributors, now
+    row.deadline_at = now + plan.deadlines.share_s
+    row.ranges = len(ranges)
     left_out = len(roster_of(training).members) - len(contributors)
     if left_out:
         detail = f"{len(contributors)} contributors, {left_out} left out"
@@ -122,8 +104,7 @@ def _settle_decrypting(scene: Scene, row: Round) -> None:
     if plan.protection.level is ProtectionLevel.CKKS:
         outcome = settle_shares(scene, row)
         if outcome.short is not None:
-            members = members_of(s, training.id, on_roster=True)
-            _pause(scene, row, members, outcome.short, outcome.wanted)
+            _pause(scene, row, scene.members, outcome.short, outcome.wanted)
             return
         if training.status is TrainingState.PAUSED:
             scene.move(TrainingEvent.RESUME, reason="enough banks are back")

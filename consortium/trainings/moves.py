@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, bindparam, select, update
@@ -17,7 +18,7 @@ from protocol.roster import Roster
 from protocol.states import TrainingEvent, TrainingState, next_training_state
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scene:
     """What every step of `settle` works on: a session inside a transaction, a locked training and its plan, the effects
     that must follow, and the time in seconds since the epoch.
@@ -28,6 +29,11 @@ class Scene:
     plan: Plan
     effects: Effects
     now: float
+
+    @cached_property
+    def members(self) -> list[TrainingMember]:
+        """The banks on the roster in ascending order of node id, as the rounds need them: read once."""
+        return members_of(self.s, self.training.id, on_roster=True)
 
     def move(self, event: TrainingEvent, *, reason: str = "", pause: str | None = None) -> None:
         """Takes a step of the training's state machine; see `move_training`."""

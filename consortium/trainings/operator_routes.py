@@ -24,6 +24,7 @@ from protocol.statements import WireModel
 
 routes = Routes("trainings")
 _TRAINING = "/v1/trainings/{training}"
+_LOOK_EVERY_S = 0.25
 
 
 class StartRequest(WireModel):
@@ -111,6 +112,7 @@ def show(call: Call) -> TrainingView:
     until = time.monotonic() + call.query.wait
     while (left := until - time.monotonic()) > 0:
         notifier.wait(training_id, ticket, min(left, notifier.patience_s))
+        time.sleep(min(_LOOK_EVERY_S, left))  # rounds may be short; nobody can read that fast
         ticket = notifier.ticket(training_id)
         view = _view(call)
         if _position(view) != _position(before):

@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from consortium.rounds.tables import Assignment, Contribution, Round
-from consortium.trainings.moves import members_of
+from consortium.trainings.moves import members_of, plan_of
 from consortium.trainings.tables import Training, TrainingEventRow, TrainingMember
 from protocol.ids import DigestHex, Name, UUIDText
 from protocol.plan import ProtectionLevel
@@ -109,7 +109,7 @@ def training_view(s: Session, training: Training, *, now: float) -> TrainingView
     expected = training.progress.get("rounds_expected")
     received = s.scalar(select(func.sum(Round.bytes_in)).where(Round.training == training.id))
     return TrainingView(
-        id=training.id, plan=training.plan_name, protection=training.plan.protection.level, state=training.status,
+        id=training.id, plan=training.plan_name, protection=plan_of(training).protection.level, state=training.status,
         reason=training.reason, attempt=training.attempt, rounds_done=training.round,
         rounds_expected=None if expected is None else int(expected),
         metrics={name: value for name, value in training.progress.items() if name != "rounds_expected"},

@@ -55,23 +55,23 @@ def handled(monkeypatch):
 def test_whoever_comes_second_ends_at_once_and_the_holder_looks_once_more(service):
     key, now = key_of(CLOSE), service.clock.now()
     with service.runtime.db.transaction("test") as s:
-        assert take(s, key, "one", now=now)
-        assert not take(s, key, "two", now=now + LEASE_S / 2)
-        assert not finish(s, key, "two")  # which holds nothing
-        assert finish(s, key, "one")  # it was asked for meanwhile
-        assert take(s, key, "two", now=now)
-        assert not finish(s, key, "two")
+        assert take(s.connection(), key, "one", now=now)
+        assert not take(s.connection(), key, "two", now=now + LEASE_S / 2)
+        assert not finish(s.connection(), key, "two")  # which holds nothing
+        assert finish(s.connection(), key, "one")  # it was asked for meanwhile
+        assert take(s.connection(), key, "two", now=now)
+        assert not finish(s.connection(), key, "two")
 
 
 def test_a_lease_that_is_not_renewed_is_taken_over_and_the_former_holder_gives_nothing_back(service):
     key, now = key_of(CLOSE), service.clock.now()
     with service.runtime.db.transaction("test") as s:
-        assert take(s, key, "killed", now=now)
-        leases.renew(s, ["killed"], now=now + 3)
-        assert not take(s, key, "other", now=now + 3 + LEASE_S - 0.5)
-        assert take(s, key, "other", now=now + 3 + LEASE_S + 0.5)
-        assert not finish(s, key, "killed")
-        assert not take(s, key, "third", now=now + 3 + LEASE_S + 1)
+        assert take(s.connection(), key, "killed", now=now)
+        leases.renew(s.connection(), ["killed"], now=now + 3)
+        assert not take(s.connection(), key, "other", now=now + 3 + LEASE_S - 0.5)
+        assert take(s.connection(), key, "other", now=now + 3 + LEASE_S + 0.5)
+        assert not finish(s.connection(), key, "killed")
+        assert not take(s.connection(), key, "third", now=now + 3 + LEASE_S + 1)
 
 
 def test_of_eight_copies_delivered_at_once_one_does_the_work_and_looks_once_more(service, handled):
