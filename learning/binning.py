@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from learning.row_slices import row_slices
 from learning.schema import BooleanFeature, CategoricalFeature, FeatureSchema
 
 #: A bin's number is one byte; the last bin of each feature is for missing values.
@@ -64,9 +65,10 @@ class Bins:
             X: float32, shape (n, f), NaN where missing.
         """
         out = np.empty(X.shape, dtype=np.uint8)
-        for k, edges in enumerate(self.edges):
-            column = X[:, k]
-            binned = np.searchsorted(edges, column, side="right")
-            binned[np.isnan(column)] = self.sizes[k] - 1
-            out[:, k] = binned
+        for some in row_slices(len(X)):
+            for k, edges in enumerate(self.edges):
+                column = np.ascontiguousarray(X[some, k])
+                binned = np.searchsorted(edges, column, side="right")
+                binned[np.isnan(column)] = self.sizes[k] - 1
+                out[some, k] = binned
         return out

@@ -45,11 +45,15 @@ def run(
     caches: list[LocalCache] = [{} for _ in banks]
     state = algorithm.start()
     while (query := algorithm.next_query(state)) is not None:
-        contributions = [
-            to_fixed_point(query, algorithm.contribution(state, query, data, cache))
-            for data, cache in zip(banks, caches, strict=True)
-        ]
-        state = algorithm.apply(state, query, from_fixed_point(query, secure_sum(query, contributions)))
+        # No name for the contributions: they are gone before the next ones are made.
+        total = secure_sum(
+            query,
+            [
+                to_fixed_point(query, algorithm.contribution(state, query, data, cache))
+                for data, cache in zip(banks, caches, strict=True)
+            ],
+        )
+        state = algorithm.apply(state, query, from_fixed_point(query, total))
         if on_round is not None:
             on_round(query, state)
     return algorithm.result(state)

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from learning.row_slices import row_slices
+
 #: Cells of log-odds: 64 a unit from −16 to 16, and one at either end for what lies beyond.
 CELLS_A_UNIT = 64
 REACH = 16
@@ -31,6 +33,24 @@ def score_histogram(margins: NDArray[np.float64], y: NDArray[np.uint8]) -> NDArr
     """Counts by label and cell, int64 of shape (2, SCORE_CELLS): row 0 the rest, row 1 frauds."""
     cells = score_cells(margins)
     return np.stack([np.bincount(cells[y == label], minlength=SCORE_CELLS) for label in (0, 1)]).astype(np.int64)
+
+
+def part_score_histogram(
+    margins: NDArray[np.float64], y: NDArray[np.uint8], part: NDArray[np.uint8], wanted: int
+) -> NDArray[np.int64]:  # fmt: skip
+    """`score_histogram` of the rows of one part.
+
+    Args:
+        margins: float64, shape (n,), log-odds.
+        y: uint8, shape (n,).
+        part: uint8, shape (n,).
+        wanted: which part.
+    """
+    counts = np.zeros((2, SCORE_CELLS), dtype=np.int64)
+    for some in row_slices(len(margins)):
+        chosen = part[some] == wanted
+        counts += score_histogram(margins[some][chosen], y[some][chosen])
+    return counts
 
 
 def cell_probability(cell: NDArray[np.int64] | int) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -21,17 +21,19 @@ from numpy.typing import NDArray
 from learning import sketch
 from learning.binning import MAX_BINS, Bins
 from learning.counting import COUNT_VALUES, Counts, count_bound, require_within, resolution_of
-from learning.evaluation import SCORE_CELLS, average_precision, evaluate, score_histogram
+from learning.evaluation import SCORE_CELLS, average_precision, evaluate, part_score_histogram
 from learning.gbdt_model import GbdtModel
 from learning.gbdt_settings import GbdtSettings
 from learning.grower import Growing, grow_level, plant
-from learning.histogram import logistic_gradients, node_histograms
+from learning.histogram import logistic_gradients, node_histograms, room_for_gradients
 from learning.query import LocalCache, Query
+from learning.row_slices import row_slices
 from learning.schema import BooleanFeature, CategoricalFeature, Dataset, Part
 from learning.tree import Tree
 
 #: Fine cells a feature has for each bin: edges are off by about 1/8 of a bin, and by 1/2 at most.
 _CELLS_A_BIN = 8
+_ALL = slice(None)
 
 Phase = Literal["count", "refine", "grow", "evaluate", "done"]
 
@@ -140,31 +142,46 @@ class GradientBoosting:
             case "count":
                 weights = self._weights(data)
                 require_within(data, weights, query.bound, self.settings.inputs.weight)
-                coarse = [sketch.coarse_counts(column) for column in self._training_columns(data)]
+                coarse = self._counted(data, [sketch.coarse_counts] * len(self._sketched))
                 return np.concatenate([Counts.of(data, weights), *coarse]).astype(np.float64)
             case "refine":
-                columns = self._training_columns(data)
-                fine = [grid.counts(column) for grid, column in zip(state.grids, columns, strict=True)]
+                fine = self._counted(data, [grid.counts for grid in state.grids])
                 return np.concatenate(fine).astype(np.float64)
             case "grow":
                 return self._histograms(state, query, data, cache)
             case _:
                 margins = self._follow(state, data, cache)["margins"]
-                parts = [data.part == part for part in (Part.VALIDATION, Part.TEST)]
-                scores = [score_histogram(margins[chosen], data.y[chosen]).ravel() for chosen in parts]
+                parts = (Part.VALIDATION, Part.TEST)
+                scores = [part_score_histogram(margins, data.y, data.part, part).ravel() for part in parts]
                 return np.concatenate(scores).astype(np.float64)
 
-    def _training_columns(self, data: Dataset) -> Iterator[NDArray[np.float32]]:
-        """The sketched columns, one after the other: together they would be a second copy of the rows."""
-        train = data.part == Part.TRAIN
-        return (np.ascontiguousarray(data.X[train, k]) for k in self._sketched)
+    def _counted(
+        self, data: Dataset, counters: Sequence[Callable[[NDArray[np.float32]], NDArray[np.int64]]]
+    ) -> list[NDArray[np.int64]]:  # fmt: skip
+        """What the counters, one a sketched column, count in the training rows."""
+        found: list[Any] = [0] * len(counters)
+        for some in row_slices(data.rows):
+            train = data.part[some] == Part.TRAIN
+            for place, (k, count) in enumerate(zip(self._sketched, counters, strict=True)):
+                found[place] += count(data.X[some][train, k])
+        return found
 
-    def _weights(self, data: Dataset) -> NDArray[np.float32]:
+    def _weights(self, data: Dataset, some: slice = _ALL) -> NDArray[np.float32]:
+        frauds = data.y[some] == 1
         if data.weight is None and self.settings.scale_pos_weight == 1.0:
-            return np.broadcast_to(np.float32(1), data.rows)  # takes no memory
-        weight = np.ones(data.rows, dtype=np.float32) if data.weight is None else data.weight.astype(np.float32)
-        weight[data.y == 1] *= np.float32(self.settings.scale_pos_weight)
+            return np.broadcast_to(np.float32(1), len(frauds))  # takes no memory
+        weight = np.ones(len(frauds), dtype=np.float32) if data.weight is None else data.weight[some].astype(np.float32)
+        weight[frauds] *= np.float32(self.settings.scale_pos_weight)
         return weight
+
+    def _gradients(
+        self, margins: NDArray[np.float64], data: Dataset, resolution: float
+    ) -> NDArray[np.signedinteger[Any]]:  # fmt: skip
+        largest = max(float(self._weights(data, some).max(initial=0.0)) for some in row_slices(data.rows))
+        out = room_for_gradients(data.rows, largest, resolution)
+        for some in row_slices(data.rows):
+            logistic_gradients(margins[some], data.y[some], self._weights(data, some), 1.0 / resolution, out[some])
+        return out
 
     def _histograms(
         self, state: GbdtState, query: Query, data: Dataset, cache: LocalCache
@@ -172,24 +189,26 @@ class GradientBoosting:
         growing = _growing(state)
         mine = self._follow(state, data, cache)
         if mine.get("tree") != len(state.trees):
-            mine["gradients"] = logistic_gradients(mine["margins"], data.y, mine["weights"], query.resolution)
+            # The last tree's go before this one's come, and what sampling needs is gone before the gradients are there.
+            mine.pop("node", None)
+            mine.pop("gradients", None)
             # Sixteen bits: a tree of depth 12, the deepest, has 8,191 nodes.
-            mine["node"] = np.where(self._sampled(len(state.trees), data), 0, -1).astype(np.int16)
+            mine["node"] = np.where(self._sampled(len(state.trees), data), np.int16(0), np.int16(-1))
+            mine["gradients"] = self._gradients(mine["margins"], data, query.resolution)
             mine["tree"], mine["level"] = len(state.trees), 0
         while mine["level"] < growing.level:
             growing.tree().step(mine["node"], mine["binned"], _bins(state))
             mine["level"] += 1
-        slot_of = np.full(growing.nodes + 1, -1, dtype=np.int32)
+        slot_of = np.full(growing.nodes + 1, len(growing.asked), dtype=np.int32)
         slot_of[list(growing.asked)] = np.arange(len(growing.asked))
         sums = node_histograms(
-            mine["binned"], mine["gradients"], slot_of[mine["node"]], len(growing.asked), growing.columns,
+            mine["binned"], mine["gradients"], mine["node"], slot_of, len(growing.asked), growing.columns,
             growing.offsets, growing.width,
         )  # fmt: skip
-        vector: NDArray[np.float64] = sums.ravel().astype(np.float64) * query.resolution
+        vector = _as_reals(sums, query.resolution).ravel()
         if not self._validates(state):
             return vector
-        chosen = data.part == Part.VALIDATION
-        scores = score_histogram(mine["margins"][chosen], data.y[chosen])
+        scores = part_score_histogram(mine["margins"], data.y, data.part, Part.VALIDATION)
         return np.concatenate([vector, scores.ravel().astype(np.float64)])
 
     def _follow(self, state: GbdtState, data: Dataset, cache: LocalCache) -> LocalCache:
@@ -199,11 +218,10 @@ class GradientBoosting:
         if cache.get("bins") is not bins or cache["trees"] > len(state.trees):
             cache.clear()
             cache.update(
-                bins=bins, binned=bins.assign(data.X), weights=self._weights(data), trees=0,
-                margins=np.full(data.rows, state.base_margin),
+                bins=bins, binned=bins.assign(data.X), trees=0, margins=np.full(data.rows, state.base_margin)
             )  # fmt: skip
         for tree in state.trees[cache["trees"] :]:
-            cache["margins"] += tree.margins_of(cache["binned"], bins)
+            tree.add_to(cache["margins"], cache["binned"], bins)
         cache["trees"] = len(state.trees)
         return cache
 
@@ -312,6 +330,14 @@ class GradientBoosting:
             settings=self.settings.model_dump(mode="json", exclude={"inputs"}), volumes=_counts(state).volumes(),
             evaluation=evaluation,
         )  # fmt: skip
+
+
+def _as_reals(sums: NDArray[np.int64], unit: float) -> NDArray[np.float64]:
+    """Sums in a unit as reals, in the same memory: node by node, each is read before it is written over."""
+    reals = sums.view(np.float64)
+    for real, whole in zip(reals, sums, strict=True):
+        real[...] = whole * unit
+    return reals
 
 
 def _clean(value: Any) -> Any:

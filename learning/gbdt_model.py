@@ -55,7 +55,7 @@ class GbdtModel:
         binned = self.bins.assign(X)
         total = np.full(len(X), self.base_margin)
         for tree in self.trees:
-            total += tree.margins_of(binned, self.bins)
+            tree.add_to(total, binned, self.bins)
         return total
 
     def predict_proba(self, frame: pd.DataFrame) -> NDArray[np.float64]:

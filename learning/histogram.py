@@ -8,34 +8,29 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from learning.row_slices import ROWS_AT_ONCE, row_slices
+
 _INT32 = 2.0**31 - 1
 
 jit: Any = nb.njit(nogil=True, cache=True, boundscheck=False)
 
 
-def logistic_gradients(
-    margins: NDArray[np.float64], y: NDArray[np.uint8], weight: NDArray[np.float32], resolution: float
-) -> NDArray[np.signedinteger[Any]]:
-    """First and second derivatives of the log loss by margin, in units of the resolution.
+def room_for_gradients(rows: int, largest_weight: float, resolution: float) -> NDArray[np.signedinteger[Any]]:
+    """What `logistic_gradients` writes to: int32, or int64 where a weight is so large, shape (rows, 2)."""
+    return np.empty((rows, 2), dtype=np.int32 if largest_weight / resolution < _INT32 else np.int64)
+
+
+@jit
+def logistic_gradients(margins, y, weight, per_unit, out):  # type: ignore[no-untyped-def]
+    """Derivatives of the log loss by margin: w·(p − y) and w·p·(1 − p), as in XGBoost's `binary:logistic`.
 
     Args:
         margins: float64, shape (n,), log-odds.
         y: uint8, shape (n,).
         weight: float32, shape (n,), as XGBoost has them.
-        resolution: of the query.
-
-    Returns:
-        int32, or int64 where weights are so large, shape (n, 2): w·(p − y) and w·p·(1 − p), rounded (XGBoost's
-        `binary:logistic`).
+        per_unit: 1 / the query's resolution.
+        out: int32 or int64, shape (n, 2), OUT: rounded to units of the resolution.
     """
-    largest = float(weight.max(initial=0.0)) / resolution
-    out = np.empty((len(margins), 2), dtype=np.int32 if largest < _INT32 else np.int64)
-    _gradients(margins, y, weight, 1.0 / resolution, out)
-    return out
-
-
-@jit
-def _gradients(margins, y, weight, per_unit, out):  # type: ignore[no-untyped-def]
     for i in range(margins.shape[0]):
         p = 1.0 / (1.0 + np.exp(-margins[i]))
         out[i, 0] = np.int64(np.rint(weight[i] * (p - y[i]) * per_unit))
@@ -43,15 +38,16 @@ def _gradients(margins, y, weight, per_unit, out):  # type: ignore[no-untyped-de
 
 
 def node_histograms(
-    binned: NDArray[np.uint8], gradients: NDArray[np.signedinteger[Any]], slot: NDArray[np.int32], slots: int,
-    columns: NDArray[np.int64], offsets: NDArray[np.int64], width: int,
+    binned: NDArray[np.uint8], gradients: NDArray[np.signedinteger[Any]], node: NDArray[np.int16],
+    slot_of: NDArray[np.int32], slots: int, columns: NDArray[np.int64], offsets: NDArray[np.int64], width: int,
 ) -> NDArray[np.int64]:  # fmt: skip
     """Sums of gradients by node, feature and bin.
 
     Args:
         binned: uint8, shape (n, f).
         gradients: int32 or int64, shape (n, 2).
-        slot: int32, shape (n,): which of the asked nodes a row is in, or −1 for none.
+        node: int16, shape (n,): where a row is in the tree, or −1 for nowhere.
+        slot_of: int32, by node, and a last entry for −1: which of the asked nodes it is, or `slots` for none.
         slots: how many nodes are asked for.
         columns: the features asked for.
         offsets: where each of those features' bins begin.
@@ -61,27 +57,32 @@ def node_histograms(
         int64, shape (slots, width, 2).
     """
     out = np.zeros((slots, width, 2), dtype=np.int64)
-    rows, starts = _group(slot, slots)
-    _accumulate(binned, gradients, rows, starts, columns, offsets, out)
+    rows = np.empty(ROWS_AT_ONCE + 1, dtype=np.int32)
+    for some in row_slices(len(node)):
+        starts = _group(node[some], slot_of, slots, rows)
+        _accumulate(binned[some], gradients[some], rows, starts, columns, offsets, out)
     return out
 
 
 @jit
-def _group(slot, slots):  # type: ignore[no-untyped-def]
-    """Row numbers by slot, and where each slot's begin: a counting sort that keeps rows in order."""
-    starts = np.zeros(slots + 1, dtype=np.int64)
-    for i in range(slot.shape[0]):
-        if slot[i] >= 0:
-            starts[slot[i] + 1] += 1
+def _group(node, slot_of, slots, rows):  # type: ignore[no-untyped-def]
+    """Row numbers by slot (OUT: rows), and where each slot's begin: a counting sort that keeps rows in order.
+
+    Rows of no slot all go to the one place after the others: without a branch, which nobody could predict.
+    """
+    starts = np.zeros(slots + 2, dtype=np.int64)
+    for i in range(node.shape[0]):
+        starts[slot_of[node[i]] + 1] += 1
     for k in range(slots):
         starts[k + 1] += starts[k]
-    place = starts.copy()
-    rows = np.empty(starts[slots], dtype=np.int32)
-    for i in range(slot.shape[0]):
-        if slot[i] >= 0:
-            rows[place[slot[i]]] = i
-            place[slot[i]] += 1
-    return rows, starts
+    place = starts[: slots + 1].copy()
+    step = np.ones(slots + 1, dtype=np.int64)
+    step[slots] = 0
+    for i in range(node.shape[0]):
+        slot = slot_of[node[i]]
+        rows[place[slot]] = i
+        place[slot] += step[slot]
+    return starts[: slots + 1]
 
 
 @jit

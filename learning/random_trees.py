@@ -31,7 +31,7 @@ from learning import sketch
 from learning.binning import Bins
 from learning.counting import Counts, resolution_of
 from learning.errors import ContributionRejected
-from learning.evaluation import SCORE_CELLS, evaluate, score_histogram
+from learning.evaluation import SCORE_CELLS, evaluate, part_score_histogram
 from learning.gbdt_model import GbdtModel
 from learning.noise_plan import NoisePlan, noise_plan
 from learning.noised_scores import SPREAD_CELLS, counts_between, cuts_of, spread_of, unfold
@@ -39,6 +39,7 @@ from learning.privacy import bank_noise
 from learning.query import LocalCache, Query
 from learning.random_structure import declared_edges, random_tree
 from learning.random_trees_settings import RandomTreesSettings
+from learning.row_slices import row_slices
 from learning.schema import USED_PARTS, BooleanFeature, CategoricalFeature, Dataset, Part
 from learning.tree import NO_CHILD, Tree
 
@@ -163,7 +164,7 @@ class RandomTrees:
                 vector = Counts.of(data, np.ones(data.rows))[:_COUNTS]
             case "sketch":
                 train = data.part == Part.TRAIN
-                columns = [np.ascontiguousarray(data.X[train, k]) for k in self._sketched]
+                columns = (np.ascontiguousarray(data.X[train, k]) for k in self._sketched)  # one at a time
                 vector = np.concatenate([sketch.coarse_counts(column)[:-1] for column in columns])
             case "leaves":
                 vector = self._leaf_sums(state, query, data, cache)
@@ -182,20 +183,22 @@ class RandomTrees:
         self, state: RandomTreesState, query: Query, data: Dataset, cache: LocalCache
     ) -> NDArray[np.float64]:  # fmt: skip
         mine = self._follow(state, data, cache)
-        train = data.part == Part.TRAIN
-        units = leaf_contributions(mine["margins"][train], data.y[train], query.resolution)
-        binned = mine["binned"][train]
-        sums = []
-        for tree in state.batch:
-            node = tree.leaves_of(binned, _bins(state), self.settings.max_depth)
-            by_node = [np.bincount(node, weights=column, minlength=tree.nodes) for column in units.T]
-            sums.append(np.stack(by_node, axis=1)[_leaves(tree)].ravel())
-        return np.asarray(np.concatenate(sums) * query.resolution, dtype=np.float64)
+        sums = [np.zeros((tree.nodes, 2)) for tree in state.batch]
+        for some in row_slices(data.rows):
+            train = data.part[some] == Part.TRAIN
+            units = leaf_contributions(mine["margins"][some][train], data.y[some][train], query.resolution)
+            binned = mine["binned"][some][train]
+            for tree, by_node in zip(state.batch, sums, strict=True):
+                node = tree.leaves_of(binned, _bins(state), self.settings.max_depth)
+                for place, column in enumerate(units.T):  # whole numbers: their order does not matter
+                    by_node[:, place] += np.bincount(node, weights=column, minlength=tree.nodes)
+        at_leaves = [by_node[_leaves(tree)].ravel() for tree, by_node in zip(state.batch, sums, strict=True)]
+        return np.asarray(np.concatenate(at_leaves) * query.resolution, dtype=np.float64)
 
     def _scores(self, state: RandomTreesState, data: Dataset, cache: LocalCache) -> NDArray[np.int64]:
         margins = self._follow(state, data, cache)["margins"]
-        parts = [data.part == part for part in (Part.VALIDATION, Part.TEST)]
-        scores = np.stack([score_histogram(margins[chosen], data.y[chosen]) for chosen in parts])
+        parts = (Part.VALIDATION, Part.TEST)
+        scores = np.stack([part_score_histogram(margins, data.y, data.part, part) for part in parts])
         if state.phase == "spread":
             return spread_of(scores)
         return (scores if state.cuts is None else counts_between(scores, state.cuts)).ravel()
@@ -209,7 +212,7 @@ class RandomTrees:
                 bins=bins, binned=bins.assign(data.X), trees=0, margins=np.full(data.rows, state.base_margin)
             )  # fmt: skip
         for tree in state.trees[cache["trees"] :]:
-            cache["margins"] += tree.margins_of(cache["binned"], bins)
+            tree.add_to(cache["margins"], cache["binned"], bins)
         cache["trees"] = len(state.trees)
         return cache
 

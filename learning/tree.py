@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from learning.binning import Bins
 from learning.histogram import move_rows
+from learning.row_slices import row_slices
 
 NO_CHILD = -1
 
@@ -75,6 +76,18 @@ class Tree:
     def margins_of(self, binned: NDArray[np.uint8], bins: Bins) -> NDArray[np.float32]:
         """What the tree adds to every row's margin, float32 of shape (n,)."""
         return self.value[self.leaves_of(binned, bins, self.depth)]
+
+    def add_to(self, margins: NDArray[np.float64], binned: NDArray[np.uint8], bins: Bins) -> None:
+        """Adds what the tree says to every row's margin, in place and some rows at a time.
+
+        Args:
+            margins: float64, shape (n,).
+            binned: uint8, shape (n, f).
+            bins: the public bins.
+        """
+        depth = self.depth
+        for some in row_slices(len(binned)):
+            margins[some] += self.value[self.leaves_of(binned[some], bins, depth)]
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; float32 values are exact in their shortest decimal form."""
