@@ -53,6 +53,7 @@ bench: setup servers  ## the figures of docs/performance.md, measured here
 	$(BIN)/python -m benchmarks.secure_sum --banks 5 --threshold 3 --values 1000000 --json $(OUT)/secure_sum.json
 	$(BIN)/python -m benchmarks.secure_sum --sweep --json $(OUT)/sweep.json
 	$(BIN)/python -m benchmarks.learning --synthetic 200000x30 --no-peers --json $(OUT)/learning.json
+	$(BIN)/python -m benchmarks.bank_memory --json $(OUT)/bank_memory.json
 	$(BIN)/python -m benchmarks.service --case all --json $(OUT)/service.json
 
 images:  ## build the service, worker and node images
