@@ -16,24 +16,10 @@ def warm_up() -> None:
 
 
 def _learn() -> None:
-    import pandas as pd  # noqa: PLC0415  # the command line answers without it
+    from bank_node.sources import csv_file, parquet_file  # noqa: F401, PLC0415  # the command line answers without it
+    from learning import warm_up  # noqa: PLC0415
 
-    from bank_node.sources import csv_file, parquet_file  # noqa: F401, PLC0415
-    from learning.driver import run  # noqa: PLC0415
-    from learning.gbdt import GradientBoosting  # noqa: PLC0415
-    from learning.gbdt_settings import GbdtSettings  # noqa: PLC0415
-    from learning.logistic import LogisticRegression  # noqa: PLC0415
-    from learning.logistic_settings import LogisticSettings  # noqa: PLC0415
-    from learning.schema import FeatureSchema, NumericFeature, Split, prepare  # noqa: PLC0415
-
-    row = np.arange(64)
-    frame = pd.DataFrame({"x": row % 7, "z": (row * 5) % 11, "fraud": row % 3 == 0})
-    schema = FeatureSchema(
-        features=(NumericFeature(name="x"), NumericFeature(name="z")), label="fraud", split=Split(test_share=0.2)
-    )
-    data = prepare(frame, schema)
-    run(GradientBoosting(GbdtSettings(inputs=schema, trees=2, max_depth=2)), [data])
-    run(LogisticRegression(LogisticSettings(inputs=schema)), [data])
+    warm_up.warm_up()
 
 
 def _encrypt() -> None:

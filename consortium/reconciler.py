@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 
 import structlog
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import Float, bindparam, exists, func, or_, select, union
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -39,114 +39,111 @@ log = structlog.get_logger("consortium.reconciler")
 _ENDED = [state.value for state in TrainingState if state.ended]
 
 
+# Built once: to build a statement costs about as much as to run it.
+# While the operator (or too many failures) has paused a training nothing is done; its `resume` settles it anew.
+_LIVE = (
+    select(Training.id)
+    .where(Training.state.not_in(_ENDED), func.coalesce(Training.pause, "") != "operator")
+    .scalar_subquery()
+)
+_BEFORE = bindparam("before", type_=Float)
+_NOW = bindparam("now", type_=Float)
+_IS_NEXT = (Round.training == Training.id) & (Round.index == Training.round)
+_UNCHECKED = select(Contribution.training, Contribution.round, Contribution.node).where(
+    Contribution.state == "received", Contribution.received_at <= _BEFORE, Contribution.training.in_(_LIVE)
+)
+_UNSUMMED = (
+    select(SumRange.training, SumRange.round, SumRange.first_chunk)
+    .join(Round, (Round.training == SumRange.training) & (Round.index == SumRange.round))
+    .where(
+        SumRange.blob.is_(None),
+        Round.state == RoundState.DECRYPTING.value,
+        Round.fixed_at <= _BEFORE,
+        Round.training.in_(_LIVE),
+    )
+)
+_READY = select(Round.training, Round.index).where(
+    Round.state == RoundState.DECRYPTING.value, Round.shares_at <= _BEFORE, Round.training.in_(_LIVE)
+)
+_UNOPENED = (
+    select(Training.id)
+    .outerjoin(Round, _IS_NEXT)
+    .where(Training.state == TrainingState.RUNNING.value, Round.index.is_(None))
+)
+
+
 def due_tasks(s: Session, *, now: float, forgotten_s: float = FORGOTTEN_S) -> list[Task]:
     """Tasks that the database says are due and that nobody has done for a while."""
-    # While the operator (or too many failures) has paused a training nothing is done; its `resume` settles it anew.
-    live = (
-        select(Training.id)
-        .where(Training.state.not_in(_ENDED), func.coalesce(Training.pause, "") != "operator")
-        .scalar_subquery()
-    )
-    before = now - forgotten_s
-    contributions = s.execute(
-        select(Contribution.training, Contribution.round, Contribution.node).where(
-            Contribution.state == "received", Contribution.received_at <= before, Contribution.training.in_(live)
-        )
-    )
-    tasks = [Task(TaskName.VALIDATE, tuple(key)) for key in contributions]
-    ranges = s.execute(
-        select(SumRange.training, SumRange.round, SumRange.first_chunk)
-        .join(Round, (Round.training == SumRange.training) & (Round.index == SumRange.round))
-        .where(
-            SumRange.blob.is_(None),
-            Round.state == RoundState.DECRYPTING.value,
-            Round.fixed_at <= before,
-            Round.training.in_(live),
-        )
-    )
-    tasks += [Task(TaskName.SUM_RANGE, tuple(key)) for key in ranges]
-    ready = s.execute(
-        select(Round.training, Round.index).where(
-            Round.state == RoundState.DECRYPTING.value, Round.shares_at <= before, Round.training.in_(live)
-        )
-    )
-    tasks += [Task(TaskName.CLOSE_ROUND, tuple(key)) for key in ready]
-    unopened = s.scalars(
-        select(Training.id)
-        .outerjoin(Round, (Round.training == Training.id) & (Round.index == Training.round))
-        .where(Training.state == TrainingState.RUNNING.value, Round.index.is_(None))
-    )
-    tasks += [Task(TaskName.ADVANCE, (training,)) for training in unopened]
+    before = {"before": now - forgotten_s}
+    tasks = [Task(TaskName.VALIDATE, tuple(key)) for key in s.execute(_UNCHECKED, before)]
+    tasks += [Task(TaskName.SUM_RANGE, tuple(key)) for key in s.execute(_UNSUMMED, before)]
+    tasks += [Task(TaskName.CLOSE_ROUND, tuple(key)) for key in s.execute(_READY, before)]
+    tasks += [Task(TaskName.ADVANCE, (training,)) for training in s.scalars(_UNOPENED)]
     return tasks
+
+
+_RUNNING = Training.state == TrainingState.RUNNING.value
+_LATE = union(
+    select(Training.id).where(
+        Training.state.in_(
+            [TrainingState.INVITING.value, TrainingState.KEY_CEREMONY.value, TrainingState.EVALUATING.value]
+        ),
+        Training.deadline_at <= _NOW,
+    ),
+    select(Training.id)
+    .join(Round, _IS_NEXT)
+    .where(
+        _RUNNING,
+        Round.state.in_([RoundState.COLLECTING.value, RoundState.DECRYPTING.value]),
+        Round.deadline_at <= _NOW,
+    ),
+    select(Training.id)
+    .join(Assignment, Assignment.training == Training.id)
+    .where(_RUNNING, Assignment.state == "open", Assignment.deadline_at <= _NOW),
+)
 
 
 def overdue_trainings(s: Session, *, now: float) -> list[str]:
     """Trainings with a deadline that has passed."""
-    running = [TrainingState.RUNNING.value]
-    phases = select(Training.id).where(
-        Training.state.in_(
-            [TrainingState.INVITING.value, TrainingState.KEY_CEREMONY.value, TrainingState.EVALUATING.value]
-        ),
-        Training.deadline_at <= now,
+    return sorted(s.scalars(_LATE, {"now": now}))
+
+
+_SENT = (
+    select(func.count())
+    .select_from(Contribution)
+    .where(
+        Contribution.training == Round.training,
+        Contribution.round == Round.index,
+        Contribution.state != "received",
+        Contribution.received_at <= _BEFORE,
     )
-    rounds = (
-        select(Training.id)
-        .join(Round, (Round.training == Training.id) & (Round.index == Training.round))
-        .where(
-            Training.state.in_(running),
-            Round.state.in_([RoundState.COLLECTING.value, RoundState.DECRYPTING.value]),
-            Round.deadline_at <= now,
-        )
-    )
-    shares = (
-        select(Assignment.training)
-        .join(Training, Training.id == Assignment.training)
-        .where(Training.state.in_(running), Assignment.state == "open", Assignment.deadline_at <= now)
-        .group_by(Assignment.training)
-        .having(func.count() > 0)
-    )
-    return sorted({*s.scalars(phases), *s.scalars(rounds), *s.scalars(shares)})
+    .correlate(Round)
+    .scalar_subquery()
+)
+_MEMBERS = (
+    select(func.count())
+    .select_from(TrainingMember)
+    .where(TrainingMember.training == Round.training, TrainingMember.on_roster)
+    .correlate(Round)
+    .scalar_subquery()
+)
+_OF_ROUND = (Assignment.training == Round.training) & (Assignment.round == Round.index)
+_COLLECTED = (Round.state == RoundState.COLLECTING.value) & (_SENT + Training.away >= _MEMBERS)
+_ANSWERED = (
+    (Round.state == RoundState.DECRYPTING.value)
+    & Round.shares_at.is_(None)
+    & (Round.fixed_at <= _BEFORE)
+    & exists().where(_OF_ROUND)
+    & ~exists().where(_OF_ROUND, Assignment.state == "open")
+)
+_STALLED = select(Training.id).join(Round, _IS_NEXT).where(_RUNNING, or_(_COLLECTED, _ANSWERED)).order_by(Training.id)
 
 
 def stalled_trainings(s: Session, *, now: float, forgotten_s: float = FORGOTTEN_S) -> list[str]:
     """Trainings whose last contribution or share came a while ago, and was not acted upon: the process that took it has
     died.
     """
-    before = now - forgotten_s
-    sent = (
-        select(func.count())
-        .select_from(Contribution)
-        .where(
-            Contribution.training == Round.training,
-            Contribution.round == Round.index,
-            Contribution.state != "received",
-            Contribution.received_at <= before,
-        )
-        .correlate(Round)
-        .scalar_subquery()
-    )
-    members = (
-        select(func.count())
-        .select_from(TrainingMember)
-        .where(TrainingMember.training == Round.training, TrainingMember.on_roster)
-        .correlate(Round)
-        .scalar_subquery()
-    )
-    of_round = (Assignment.training == Round.training) & (Assignment.round == Round.index)
-    collected = (Round.state == RoundState.COLLECTING.value) & (sent + Training.away >= members)
-    answered = (
-        (Round.state == RoundState.DECRYPTING.value)
-        & Round.shares_at.is_(None)
-        & (Round.fixed_at <= before)
-        & exists().where(of_round)
-        & ~exists().where(of_round, Assignment.state == "open")
-    )
-    found = (
-        select(Training.id)
-        .join(Round, (Round.training == Training.id) & (Round.index == Training.round))
-        .where(Training.state == TrainingState.RUNNING.value, or_(collected, answered))
-    )
-    return sorted(s.scalars(found))
+    return list(s.scalars(_STALLED, {"before": now - forgotten_s}))
 
 
 def reconcile(runtime: Runtime, *, deadlines: bool = True, forgotten_s: float = FORGOTTEN_S) -> None:

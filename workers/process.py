@@ -6,13 +6,14 @@ import os
 
 from celery import Celery
 
+import learning.warm_up
 from consortium.cli.client import EXIT_FAILED, refuse
 from consortium.cli.configuration import read_settings
 from consortium.errors import ConsortiumError
 from consortium.logs import configure_logging
 from consortium.open_runtime import open_worker_runtime
 from consortium.reconciler import Reconciler
-from consortium.rounds.protection import warm_up
+from consortium.rounds import protection
 from consortium.serve import prepare
 from consortium.settings import Settings
 from consortium.task_runner import TaskRunner
@@ -42,7 +43,9 @@ def main(settings: Settings | None = None) -> None:
         runtime = open_worker_runtime(settings)
     except (ConsortiumError, ValueError) as error:
         refuse(str(error), EXIT_FAILED)
-    warm_up()
+    # The first round of a training would otherwise wait for each worker that comes to it.
+    protection.warm_up()
+    learning.warm_up.warm_up()
     runner = TaskRunner(runtime, give_up_after=settings.task_attempts)
     runner.start()
     _RUNNER.append(runner)
