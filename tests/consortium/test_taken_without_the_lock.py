@@ -1,0 +1,171 @@
+"""Contributions and shares are taken without the training's lock: what may come between taking and acting upon it."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from consortium.reconciler import reconcile
+from consortium.rounds import hot_path, service
+from consortium.rounds.tables import Assignment, Contribution, Round
+from consortium.trainings.errors import TooLate
+from consortium.trainings.moves import lock_training
+from consortium.trainings.settle import settle
+from protocol.states import RoundState, TrainingState
+from tests.common.servers import PostgresServer
+from tests.consortium.test_training_thread import Consortium
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    server = PostgresServer()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
+def consortium(request, tmp_path: Path):
+    url = ""
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres").url
+    made = Consortium(tmp_path, database_url=url)
+    yield made
+    made.service.runtime.db.close()
+
+
+def contribute(consortium: Consortium, numbers: range) -> None:
+    for number in numbers:
+        for item in consortium.banks[number].transport.work().items:
+            consortium.banks[number].perform(item)
+
+
+def test_a_process_that_dies_after_taking_the_last_contribution_or_share_holds_nobody_up(consortium, monkeypatch):
+    training = consortium.start("ckks")
+    consortium.until(training, 1)
+
+    def dies(*_):
+        raise SystemExit
+
+    contribute(consortium, range(4))
+    with monkeypatch.context() as patch:
+        patch.setattr(service, "settle_training", dies)
+        with pytest.raises(SystemExit):
+            contribute(consortium, range(4, 5))
+    assert consortium.rounds(training)[1].status is RoundState.COLLECTING
+    reconcile(consortium.service.runtime)
+    assert consortium.rounds(training)[1].status is RoundState.COLLECTING, "its process may still be at it"
+    reconcile(consortium.service.runtime, forgotten_s=0.0)
+    assert len(consortium.rounds(training)[1].contributors) == 5
+    with monkeypatch.context() as patch:
+        patch.setattr(service, "settle_training", dies)
+        with pytest.raises(SystemExit):
+            contribute(consortium, range(5))
+    assert consortium.rounds(training)[1].shares_at is None
+    reconcile(consortium.service.runtime, forgotten_s=0.0)
+    assert consortium.rounds(training)[1].shares_at is not None
+    assert consortium.finish(training).status is TrainingState.COMPLETED
+
+
+def test_the_same_request_again_acts_upon_what_a_dead_process_has_taken(consortium, monkeypatch):
+    training = consortium.start("ckks")
+    consortium.until(training, 1)
+    contribute(consortium, range(4))
+    (item,) = consortium.banks[4].transport.work().items
+    with monkeypatch.context() as patch:
+        patch.setattr(service, "settle_training", lambda *_: None)
+        consortium.banks[4].perform(item)
+    assert consortium.rounds(training)[1].status is RoundState.COLLECTING
+    consortium.banks[4].perform(item)
+    assert consortium.rounds(training)[1].status is RoundState.DECRYPTING
+
+
+@pytest.mark.parametrize("consortium", ["postgresql"], indirect=True)
+@pytest.mark.server
+def test_a_contribution_that_comes_while_the_set_is_fixed_is_in_it_or_refused(consortium):
+    """Against a lock-free insert: it waits for whoever fixes the set, and then finds that it is too late."""
+    training = consortium.start("none", min_banks=3)
+    consortium.until(training, 1)
+    contribute(consortium, range(4))
+    (item,) = consortium.banks[4].transport.work().items
+    outcome: list[object] = []
+
+    def comes_late() -> None:
+        try:
+            outcome.append(consortium.banks[4].perform(item))
+        except TooLate as error:
+            outcome.append(error)
+
+    runtime = consortium.service.runtime
+    consortium.service.clock.ahead_s += 31.0  # the deadline has passed: the set is fixed without the fifth
+    late = threading.Thread(target=comes_late)
+    with runtime.act("test.fix") as (s, effects, now):
+        settle(s, lock_training(s, training), effects, now=now)
+        s.flush()
+        late.start()
+        late.join(timeout=0.5)
+        assert late.is_alive(), "it must wait for the transaction that fixes the set"
+    late.join(timeout=10)
+    assert isinstance(outcome[0], TooLate)
+    with runtime.db.reading("test") as s:
+        sent = set(
+            s.scalars(select(Contribution.node).where(Contribution.round == 1, Contribution.training == training))
+        )
+        fixed = s.scalar(select(Round.contributors).where(Round.index == 1, Round.training == training))
+    assert sent == set(fixed)
+
+
+@pytest.mark.parametrize("consortium", ["postgresql"], indirect=True)
+@pytest.mark.server
+def test_a_share_that_comes_while_its_assignment_is_cancelled_is_refused_and_not_overwritten(consortium):
+    training = consortium.start("ckks")
+    consortium.until(training, 1)
+    contribute(consortium, range(5))
+    runtime = consortium.service.runtime
+    with runtime.db.reading("test") as s:
+        node = s.scalar(
+            select(Assignment.node).where(
+                Assignment.training == training, Assignment.round == 1, Assignment.number == 0
+            )
+        )
+    bank = next(bank for bank in consortium.banks if bank.node == node)
+    (item,) = bank.transport.work().items
+    outcome: list[object] = []
+
+    def comes_late() -> None:
+        try:
+            outcome.append(bank.perform(item))
+        except TooLate as error:
+            outcome.append(error)
+
+    consortium.service.clock.ahead_s += 21.0
+    late = threading.Thread(target=comes_late)
+    with runtime.act("test.cancel") as (s, effects, now):
+        settle(s, lock_training(s, training), effects, now=now)
+        s.flush()
+        late.start()
+        late.join(timeout=0.5)
+        assert late.is_alive(), "it must wait for the transaction that cancels it"
+    late.join(timeout=10)
+    assert isinstance(outcome[0], TooLate)
+    with runtime.db.reading("test") as s:
+        assert s.get_one(Assignment, (training, 1, 0)).state == "cancelled"
+
+
+def test_two_last_contributions_at_once_fix_the_set(consortium):
+    """Each is committed before it looks whether it is the last: at least one of them sees both."""
+    training = consortium.start("none")
+    consortium.until(training, 1)
+    contribute(consortium, range(3))
+    work = [(bank, bank.transport.work().items[0]) for bank in consortium.banks[3:]]
+    threads = [threading.Thread(target=bank.perform, args=(item,)) for bank, item in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert len(consortium.rounds(training)[1].contributors) == 5
+    with consortium.service.runtime.db.looking() as c:
+        assert not hot_path.is_collected(c, training, 1, now=consortium.service.clock.now())
