@@ -10,17 +10,16 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
-import httpx
 import structlog
 import tenacity
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel, ValidationError
 
-from bank_node.errors import AnswerUnfit, ServiceRefused, ServiceUnreachable, Stopped
+from bank_node.errors import ServiceRefused, ServiceUnreachable, Stopped
+from bank_node.transport import Answer, Request, Traffic, Transport, TransportFailed
 from protocol.messages import STATEMENT_HEADER, Accepted, AppliedRound, EnrolmentReply, EnrolmentRequest, Work
 from protocol.problems import MEDIA_TYPE, PROBLEMS, Problem, ProblemType
 from protocol.request_auth import sign_request
@@ -36,36 +35,6 @@ JSON = "application/json"
 BINARY = "application/octet-stream"
 
 
-@dataclass
-class Traffic:
-    """What has crossed the wire so far: bodies, without headers.
-
-    Attributes:
-        transfer_s: seconds spent on sending requests and on receiving bodies.
-        waiting_s: seconds from the end of a request to the beginning of its answer: the service's own time, and what
-            it holds a long poll back.
-    """
-
-    requests: int = 0
-    bytes_up: int = 0
-    bytes_down: int = 0
-    retries: int = 0
-    transfer_s: float = 0.0
-    waiting_s: float = 0.0
-    _began_s: float = 0.0
-
-    def trace(self, event: str, _info: Mapping[str, Any]) -> None:
-        """For httpcore's `trace` extension: takes the times of a request's phases."""
-        phase, _, step = event.removeprefix("http11.").partition(".")
-        now = time.perf_counter()
-        if step == "started":
-            self._began_s = now
-        elif phase == "receive_response_headers":
-            self.waiting_s += now - self._began_s
-        elif phase in {"send_request_headers", "send_request_body", "receive_response_body"}:
-            self.transfer_s += now - self._began_s
-
-
 class _Retryable(Exception):  # never leaves this module
     """The request may be repeated; after at least `after_s` seconds, if the service has said so."""
 
@@ -74,45 +43,11 @@ class _Retryable(Exception):  # never leaves this module
         self.after_s = after_s
 
 
-@dataclass(frozen=True)
-class Request:
-    """One request to the service.
-
-    Attributes:
-        method: GET, PUT or POST.
-        target: the path with its query, as it is signed and sent.
-        body: what is sent.
-        headers: beside those that every request has.
-        most_bytes: the longest answer that is read; None for the client's own limit.
-    """
-
-    method: str
-    target: str
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    most_bytes: int | None = None
-
-    @property
-    def what(self) -> str:
-        """For messages."""
-        return f"{self.method} {self.target.partition('?')[0]}"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer that was read to its end."""
-
-    status: int
-    reason: str
-    headers: Mapping[str, str]
-    content: bytes
-
-
 class ServiceClient:
     """The service, as a node sees it.
 
     Args:
-        http: an httpx client whose base URL is the service's; owned by the caller.
+        transport: the way to the service; owned by the caller.
         node: the node's id; None before it is enrolled.
         key: the node's signing key.
         stop: set when the node must stop; every wait ends then.
@@ -123,7 +58,7 @@ class ServiceClient:
 
     def __init__(
         self,
-        http: httpx.Client,
+        transport: Transport,
         *,
         node: str | None,
         key: Ed25519PrivateKey,
@@ -132,15 +67,23 @@ class ServiceClient:
         max_reply_bytes: int = 64 << 20,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._http = http
+        self._transport = transport
         self._node = node
         self._key = key
         self._stop = stop or threading.Event()
         self._give_up_after_s = give_up_after_s
         self._max_reply_bytes = max_reply_bytes
         self._clock = clock
-        self.traffic = Traffic()
         self._in_long_poll = False
+        self._retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_Retryable), wait=_backoff, stop=self._gives_up, sleep=self._pause,
+            before_sleep=self._note_retry, reraise=True,
+        )  # fmt: skip
+
+    @property
+    def traffic(self) -> Traffic:
+        """What has crossed the wire so far."""
+        return self._transport.traffic
 
     def end_long_poll(self) -> None:
         """For a signal's handler, which runs in the waiting thread: ends a request that waits for the next work.
@@ -193,25 +136,10 @@ class ServiceClient:
         return self._send(Request("GET", _target(path, None), most_bytes=most_bytes)).content
 
     def _send(self, request: Request, *, repeat: bool = True) -> Answer:
-        started = time.monotonic()
-
-        def give_up(state: tenacity.RetryCallState) -> bool:
-            del state
-            limit = self._give_up_after_s
-            return not repeat or (limit is not None and time.monotonic() - started > limit)
-
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_Retryable),
-            wait=_backoff,
-            stop=give_up,
-            sleep=self._pause,
-            before_sleep=self._note_retry(request),
-            reraise=True,
-        )
         try:
-            return retrying(self._send_once, request)
+            return self._retrying(self._send_once, request) if repeat else self._send_once(request)
         except _Retryable as error:
-            raise ServiceUnreachable(str(self._http.base_url), str(error)) from error
+            raise ServiceUnreachable(self._transport.url, str(error)) from error
 
     def _send_once(self, request: Request) -> Answer:
         if self._stop.is_set() and request.method == "GET":
@@ -227,57 +155,34 @@ class ServiceClient:
                 now_s=self._clock(),
             )
             headers["Authorization"] = f"Bearer {token}"
-        self.traffic.requests += 1
-        self.traffic.bytes_up += len(request.body)
+        traffic = self._transport.traffic
+        traffic.requests += 1
+        traffic.bytes_up += len(request.body)
         self._in_long_poll = "wait=" in request.target
         try:
-            with self._http.stream(
-                request.method, request.target, content=request.body, headers=headers,
-                extensions={"trace": self.traffic.trace},
-            ) as response:  # fmt: skip
-                answer = self._read(request, response)
-        except httpx.TransportError as error:
-            raise _Retryable(type(error).__name__) from error
+            answer = self._transport.exchange(request, headers, most_bytes=self._max_reply_bytes)
+        except TransportFailed as error:
+            raise _Retryable(str(error)) from error
         finally:
             self._in_long_poll = False
-        self.traffic.bytes_down += len(answer.content)
+        traffic.bytes_down += len(answer.content)
         _raise_for_problem(request, answer)
         return answer
-
-    def _read(self, request: Request, response: httpx.Response) -> Answer:
-        """Reads an answer as it came, for as long as it may be: one that is packed could unpack to any size."""
-        packed = response.headers.get("Content-Encoding", "identity")
-        if packed != "identity":
-            raise AnswerUnfit(
-                request.what, expected="an answer without Content-Encoding", got=packed,
-                advice="switch compression off in the proxy before the service, or ask the operator to",
-            )  # fmt: skip
-        limit = self._max_reply_bytes
-        if request.most_bytes is not None and response.is_success:
-            limit = request.most_bytes  # a problem document may be longer than what was asked for
-        content = bytearray()
-        for part in response.iter_raw():
-            content += part
-            if len(content) > limit:
-                raise AnswerUnfit(
-                    request.what, expected=f"at most {limit} bytes", got="more", advice="ask the operator what they are"
-                )
-        return Answer(response.status_code, response.reason_phrase, response.headers, bytes(content))
 
     def _pause(self, seconds: float) -> None:
         if self._stop.wait(seconds):
             raise Stopped
 
-    def _note_retry(self, request: Request) -> Callable[[tenacity.RetryCallState], None]:
-        def note(state: tenacity.RetryCallState) -> None:
-            self.traffic.retries += 1
-            reason = state.outcome.exception() if state.outcome is not None else None
-            path = request.target.partition("?")[0]
-            log.warning(
-                "request:retry", method=request.method, path=path, attempt=state.attempt_number, why=str(reason)
-            )
+    def _gives_up(self, state: tenacity.RetryCallState) -> bool:
+        limit = self._give_up_after_s
+        return limit is not None and (state.seconds_since_start or 0.0) > limit
 
-        return note
+    def _note_retry(self, state: tenacity.RetryCallState) -> None:
+        self.traffic.retries += 1
+        (request,) = state.args
+        reason = state.outcome.exception() if state.outcome is not None else None
+        path = request.target.partition("?")[0]
+        log.warning("request:retry", method=request.method, path=path, attempt=state.attempt_number, why=str(reason))
 
 
 def _target(path: str, wait_s: float | None) -> str:
@@ -295,7 +200,7 @@ def _backoff(state: tenacity.RetryCallState) -> float:
 
 
 def _raise_for_problem(request: Request, answer: Answer) -> None:
-    if answer.status in range(200, 300):
+    if answer.is_success:
         return
     problem = _problem_of(answer)
     kind = problem.kind
@@ -309,7 +214,7 @@ def _raise_for_problem(request: Request, answer: Answer) -> None:
 
 
 def _problem_of(answer: Answer) -> Problem:
-    if answer.headers.get("Content-Type", "").startswith(MEDIA_TYPE):
+    if answer.headers.get("content-type", "").startswith(MEDIA_TYPE):
         try:
             return Problem.model_validate_json(answer.content)
         except ValidationError:
@@ -319,7 +224,7 @@ def _problem_of(answer: Answer) -> Problem:
 
 def _retry_after_s(answer: Answer) -> float | None:
     try:
-        return min(float(answer.headers["Retry-After"]), 600.0)
+        return min(float(answer.headers["retry-after"]), 600.0)
     except (KeyError, ValueError):
         return None
 
@@ -334,22 +239,3 @@ def _parse(model: type[ModelT], answer: Answer) -> ModelT:
 
 def _fields(error: ValidationError) -> str:
     return ", ".join(".".join(map(str, item["loc"])) for item in error.errors()[:5])
-
-
-def make_http(
-    url: str, *, long_poll_s: float, connect_timeout_s: float, ca_file: Any = None, certificate: Any = None
-) -> httpx.Client:
-    """An HTTP/1.1 client with keep-alive; a read may take a long poll and half a minute."""
-    timeout = httpx.Timeout(long_poll_s + 30.0, connect=connect_timeout_s)
-    verify: Any = True
-    if ca_file is not None or certificate is not None:
-        import ssl  # noqa: PLC0415  # only where TLS is configured
-
-        verify = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
-        if certificate is not None:
-            verify.load_cert_chain(str(certificate))
-    limits = httpx.Limits(max_connections=4, max_keepalive_connections=4, keepalive_expiry=120.0)
-    return httpx.Client(
-        base_url=url.rstrip("/"), timeout=timeout, limits=limits, verify=verify, follow_redirects=False,
-        headers={"Accept-Encoding": "identity"},
-    )  # fmt: skip

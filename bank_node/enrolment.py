@@ -7,13 +7,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bank_node.client import ServiceClient, make_http
+from bank_node.client import ServiceClient
 from bank_node.durable import Disk
 from bank_node.errors import HomeUnusable, SettingsInvalid, TokenMalformed
 from bank_node.home import Home
 from bank_node.identity import NodeIdentity, keep_identity, keep_pending_key, read_record
 from bank_node.policy_file import POLICY_TEMPLATE
 from bank_node.settings import NodeSettings, describe_invalid, load_settings, settings_toml
+from bank_node.transport import HTTPTransport
 from bank_node.vault import Vault
 from crypto.member import SealingKey
 from protocol.ids import NodeId, sha256_hex
@@ -57,12 +58,12 @@ def enrol(
         name=name, signing_key=key_text(key.public_key()), sealing_key=_sealing_key(home, disk, vault),
         token_digest=sha256_hex(token.encode()),
     )  # fmt: skip
-    http = make_http(
+    transport = HTTPTransport(
         url, long_poll_s=settings.long_poll_s, connect_timeout_s=settings.connect_timeout_s, ca_file=settings.ca_file,
         certificate=settings.client_certificate,
     )  # fmt: skip
-    with http:
-        client = ServiceClient(http, node=None, key=key, give_up_after_s=0)
+    with transport:
+        client = ServiceClient(transport, node=None, key=key, give_up_after_s=0)
         reply = client.enrol(EnrolmentRequest(token=token, enrolment=sign_statement(key, enrolment)))
     # Not before the service has taken name and address: what a failed attempt has written would outlive it.
     if not home.settings.exists():

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bank_node.bank_data import BankData
-from bank_node.client import ServiceClient, make_http
+from bank_node.client import ServiceClient
 from bank_node.data_pin import DataPins
 from bank_node.durable import Disk
 from bank_node.home import Home
@@ -21,6 +21,7 @@ from bank_node.policy_file import load_policy
 from bank_node.registry import Registry
 from bank_node.settings import NodeSettings, load_settings
 from bank_node.status import NodeStatus, StatusBoard
+from bank_node.transport import HTTPTransport
 from bank_node.usage import DailyUsage
 from bank_node.vault import Vault
 
@@ -50,7 +51,7 @@ def open_node(
     home.trainings.mkdir(mode=0o700, exist_ok=True)
     banks = KnownBanks(home.banks, disk, policy.settings.banks)
     registry = Registry(home.models, disk)
-    http = make_http(
+    transport = HTTPTransport(
         settings.url, long_poll_s=settings.long_poll_s, connect_timeout_s=settings.connect_timeout_s,
         ca_file=settings.ca_file, certificate=settings.client_certificate,
     )  # fmt: skip
@@ -58,7 +59,7 @@ def open_node(
         node=identity.node, name=identity.name, url=settings.url, pid=os.getpid(), started_at_s=time.time(),
         unlisted_banks=banks.unlisted(),
     )  # fmt: skip
-    with http:
+    with transport:
         yield Node(
             home=home,
             disk=disk,
@@ -66,7 +67,7 @@ def open_node(
             vault=vault,
             policy=policy,
             client=ServiceClient(
-                http,
+                transport,
                 node=identity.node,
                 key=identity.signing_key,
                 stop=stop,

@@ -8,9 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bank_node.client import ServiceClient, make_http
+from bank_node.client import ServiceClient
 from bank_node.errors import AnswerUnfit, ServiceRefused
 from bank_node.exit_codes import ExitCode, exit_code_of
+from bank_node.transport import HTTPTransport
 from protocol.problems import MEDIA_TYPE, Problem, ProblemType
 
 NODE = "01930000-0000-7000-8000-000000000002"
@@ -39,9 +40,9 @@ def answering(write):
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         url = f"http://127.0.0.1:{server.server_port}"
-        with make_http(url, long_poll_s=1, connect_timeout_s=5) as http:
+        with HTTPTransport(url, long_poll_s=1, connect_timeout_s=5) as transport:
             yield (
-                ServiceClient(http, node=NODE, key=Ed25519PrivateKey.generate(), max_reply_bytes=1 << 20,
+                ServiceClient(transport, node=NODE, key=Ed25519PrivateKey.generate(), max_reply_bytes=1 << 20,
                               give_up_after_s=0),
                 asked,
             )  # fmt: skip
