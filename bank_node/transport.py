@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -27,6 +27,8 @@ GRACE_S = 30.0
 IDLE_S = 120.0
 #: A body is sent in blocks of so many bytes, since a socket's timeout is for a whole `sendall`.
 BLOCK_BYTES = 1 << 18
+#: A body of at most so many bytes goes with the request's head: a second packet would wake the service a second time.
+JOINED_BYTES = 1 << 14
 _PORTS = {"http": 80, "https": 443}
 _PATH_SAFE = "/%:@!$&'()*+,;=~"
 
@@ -118,6 +120,21 @@ class Transport(Protocol):
         """
 
 
+class _Joining(http.client.HTTPConnection):
+    """Sends the body that it is given beforehand together with the head, which `http.client` sends in one piece."""
+
+    body = b""
+
+    def send(self, data: Any) -> None:
+        """See `HTTPConnection.send`."""
+        body, self.body = self.body, b""
+        super().send(data + body if body else data)
+
+
+class _JoiningTLS(_Joining, http.client.HTTPSConnection):
+    """The same under TLS."""
+
+
 class HTTPTransport:
     """The connection to the service; used by one thread at a time.
 
@@ -155,7 +172,7 @@ class HTTPTransport:
             # Without TLS a proxy is asked for the whole address; with TLS it is asked for a tunnel.
             self._prefix = f"http://{address.netloc.rpartition('@')[2]}{self._prefix}"
             self._headers |= self._proxy.headers
-        self._connection: http.client.HTTPConnection | None = None
+        self._connection: _Joining | None = None
         self._used_at_s = 0.0
 
     def __enter__(self) -> Self:
@@ -184,7 +201,7 @@ class HTTPTransport:
         self._used_at_s = time.monotonic()
         return answer
 
-    def _connected(self) -> http.client.HTTPConnection:
+    def _connected(self) -> _Joining:
         connection = self._connection
         if connection is not None and connection.sock is not None:
             if time.monotonic() - self._used_at_s <= IDLE_S and not _has_news(connection):
@@ -195,19 +212,17 @@ class HTTPTransport:
         connection.sock.settimeout(self._read_timeout_s)
         return connection
 
-    def _new_connection(self) -> http.client.HTTPConnection:
+    def _new_connection(self) -> _Joining:
         proxy, timeout_s = self._proxy, self._connect_timeout_s
         host, port = (self._host, self._port) if proxy is None else (proxy.host, proxy.port)
         if self._context is None:
-            return http.client.HTTPConnection(host, port, timeout=timeout_s)
-        connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=self._context)
+            return _Joining(host, port, timeout=timeout_s)
+        connection = _JoiningTLS(host, port, timeout=timeout_s, context=self._context)
         if proxy is not None:
             connection.set_tunnel(self._host, self._port, dict(proxy.headers))
         return connection
 
-    def _exchange(
-        self, connection: http.client.HTTPConnection, request: Request, headers: Mapping[str, str], most_bytes: int
-    ) -> Answer:
+    def _exchange(self, connection: _Joining, request: Request, headers: Mapping[str, str], most_bytes: int) -> Answer:
         began_s = time.perf_counter()
         self._send(connection, request, headers)
         sent_s = time.perf_counter()
@@ -221,22 +236,24 @@ class HTTPTransport:
         self.traffic.transfer_s += time.perf_counter() - answered_s
         return answer
 
-    def _send(self, connection: http.client.HTTPConnection, request: Request, headers: Mapping[str, str]) -> None:
+    def _send(self, connection: _Joining, request: Request, headers: Mapping[str, str]) -> None:
         connection.putrequest(request.method, self._prefix + request.target, skip_accept_encoding=True)
         for name, value in (*self._headers.items(), *headers.items()):
             connection.putheader(name, value)
         if request.body or request.method != "GET":
             connection.putheader("Content-Length", str(len(request.body)))
+        joined = len(request.body) <= JOINED_BYTES
+        connection.body = request.body if joined else b""
         try:
             connection.endheaders()
-            body = memoryview(request.body)
+            body = memoryview(b"" if joined else request.body)
             for start in range(0, len(body), BLOCK_BYTES):
                 connection.send(body[start : start + BLOCK_BYTES])
         except (BrokenPipeError, ConnectionResetError):
             pass  # the service may have answered before it has read everything; if not, reading fails as well
 
 
-def _has_news(connection: http.client.HTTPConnection) -> bool:
+def _has_news(connection: _Joining) -> bool:
     """Whether anything came while nothing was asked: the other side has hung up, or does not speak HTTP."""
     poll = select.poll()
     poll.register(connection.sock, select.POLLIN)
