@@ -7,6 +7,8 @@ signature can not be carried from one act, round or training to another.
 from __future__ import annotations
 
 import base64
+import json
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -25,6 +27,26 @@ class WireModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+#: What the two encoders may write differently, or what may look like it inside a string: long integers, fractions.
+_UNSURE = re.compile(r"[:,\[]-?(?:[0-9]{16}|[0-9]+[.e]|[IN])")
+
+
+def canonical_json(value: dict[str, Any]) -> bytes:
+    """The RFC 8785 form of plain JSON values under text names.
+
+    For ASCII without fractions and with integers below 10^15, which is nearly every statement, the standard library's
+    compiled encoder writes the same bytes in a tenth of the time: RFC 8785 orders names by UTF-16 code units and Python
+    by code points, which differ beyond ASCII alone, and both escape what JSON demands and no more.
+
+    Raises:
+        rfc8785.CanonicalizationError: a number that has no such form.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    if text.isascii() and _UNSURE.search(text) is None:
+        return text.encode()
+    return rfc8785.dumps(value)
+
+
 class Statement(WireModel):
     """Base of all statements."""
 
@@ -34,7 +56,7 @@ class Statement(WireModel):
 
     def canonical_bytes(self) -> bytes:
         """The bytes that are signed: the context, a zero byte, RFC 8785 JSON."""
-        return self.context + b"\0" + rfc8785.dumps(self.model_dump(mode="json"))
+        return self.context + b"\0" + canonical_json(self.model_dump(mode="json"))
 
     def statement_digest(self) -> str:
         """SHA-256 of the canonical bytes, hex."""
@@ -182,8 +204,9 @@ class SignedStatement(WireModel):
 
 def canonical_digest(model: BaseModel | dict[str, Any] | list[Any]) -> str:
     """SHA-256 in hex of the RFC 8785 form of a model or of plain JSON values."""
-    value = model.model_dump(mode="json") if isinstance(model, BaseModel) else model
-    return sha256_hex(rfc8785.dumps(value))
+    if isinstance(model, BaseModel):
+        return sha256_hex(canonical_json(model.model_dump(mode="json")))
+    return sha256_hex(rfc8785.dumps(model))
 
 
 def deals_digest(deals: Sequence[SignedStatement]) -> str:

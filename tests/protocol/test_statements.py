@@ -3,12 +3,20 @@
 import json
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from protocol.errors import StatementInvalid
-from protocol.statements import ContributionStatement, ShareStatement, SignedStatement, Vote, canonical_digest
+from protocol.statements import (
+    ContributionStatement,
+    ShareStatement,
+    SignedStatement,
+    Vote,
+    canonical_digest,
+    canonical_json,
+)
 
 T = "0b5ffd5c-6f5e-4c58-9a9c-6a4a0d8f1f11"
 N = "8f14e45f-ceea-467f-9f0b-111111111111"
@@ -79,3 +87,33 @@ def test_unknown_fields_are_refused():
 
 def test_canonical_digest_ignores_the_order_of_keys():
     assert canonical_digest({"b": 1.5, "a": [1]}) == canonical_digest({"a": [1], "b": 1.5})
+
+
+_LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(-(10**17), 10**17)
+    | st.floats()
+    | st.text()
+    | st.text(st.characters(max_codepoint=127))
+    | st.sampled_from([2**53 - 1, 2**53, -(2**53) + 1, 10**15, 10**16, 1.0, 1e21, -0.0, 5e-324, '\x7f\x1f\\"/\u2028'])
+)
+_NAMES = (
+    st.text() | st.text(st.characters(max_codepoint=127)) | st.sampled_from(["\U0001f600", "\uffff", "\ue000", "a"])
+)
+
+
+@given(
+    st.dictionaries(
+        _NAMES, st.recursive(_LEAVES, lambda inner: st.lists(inner) | st.dictionaries(_NAMES, inner), max_leaves=10)
+    )
+)
+def test_the_canonical_form_is_that_of_rfc_8785_whoever_writes_it(value):
+    try:
+        expected = rfc8785.dumps(value)
+    except rfc8785.CanonicalizationError:
+        with pytest.raises(rfc8785.CanonicalizationError):
+            canonical_json(value)
+    else:
+        assert canonical_json(value) == expected
