@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Annotated, NewType
 from uuid import UUID
 
@@ -23,6 +24,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Sentence = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=500)]
 
 
+@lru_cache(maxsize=4096)
 def uuid_bytes(identifier: str) -> bytes:
     """The 16 raw bytes of a UUID, as the binary formats carry it."""
     return UUID(identifier).bytes

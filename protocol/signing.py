@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -21,6 +22,7 @@ def key_text(key: Ed25519PublicKey) -> str:
     return base64.b64encode(key.public_bytes_raw()).decode()
 
 
+@lru_cache(maxsize=1024)
 def key_from_text(text: str) -> Ed25519PublicKey:
     """The inverse of `key_text`.
 
@@ -54,7 +56,7 @@ def require_sealing_key(text: str) -> None:
 def sign_statement(key: Ed25519PrivateKey, statement: Statement) -> SignedStatement:
     """The statement under a signature of 64 bytes."""
     signature = base64.b64encode(key.sign(statement.canonical_bytes())).decode()
-    return SignedStatement.model_validate({"statement": statement.model_dump(), "signature": signature})
+    return SignedStatement.model_validate({"statement": statement, "signature": signature})
 
 
 def verify_statement(signed: SignedStatement, kind: type[StatementT], key: Ed25519PublicKey) -> StatementT:
