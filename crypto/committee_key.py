@@ -38,6 +38,7 @@ class CommitteeKey:
         self.member = member
         self.held = pieces_of(spec.committee_size, spec.threshold, ceremony.member_index(member))
         self._pieces: dict[bytes, DealtPieces] | None = pieces
+        self._noise_keys: dict[int, bytes] = {}
 
     def __repr__(self) -> str:
         return "CommitteeKey(…)"
@@ -74,14 +75,18 @@ class CommitteeKey:
             KeyDestroyed: the key was destroyed.
         """
         dealt = self._require(pieces)
+        keys = [self._noise_key(piece, dealt) for piece in pieces]
         # Not the number of values: a round asked for once more in another length gets the same noise over the same a.
         context = (round_id.training, struct.pack(">I", round_id.round), contributors_digest(contributors))
-        keys = [
-            noise_key(self.ceremony, piece, {bank: held.seeds[piece] for bank, held in dealt.items()})
-            for piece in pieces
-        ]
         streams = [KeyStream(derive_key(key, b"smudging", *context)) for key in keys]
         return SmudgingSum(self.ceremony.parameters, streams)
+
+    def _noise_key(self, piece: int, dealt: dict[bytes, DealtPieces]) -> bytes:
+        """k_A, which is the same in every round."""
+        if piece not in self._noise_keys:
+            seeds = {bank: held.seeds[piece] for bank, held in dealt.items()}
+            self._noise_keys[piece] = noise_key(self.ceremony, piece, seeds)
+        return self._noise_keys[piece]
 
     def _require(self, pieces: Sequence[int]) -> dict[bytes, DealtPieces]:
         if self._pieces is None:
@@ -136,6 +141,7 @@ class CommitteeKey:
             for residues in dealt.last or ():
                 residues[:] = 0
             dealt.seeds.clear()
+        self._noise_keys.clear()
         self._pieces = None
 
 
