@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,15 @@ class RowsToScore:
     look_back: LookBack | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A training's prepared rows, and what they were prepared by."""
+
+    plan: Plan
+    entity_key: bytes = field(repr=False)
+    data: Any = field(repr=False)
+
+
 class BankData:
     """The bank's tables.
 
@@ -66,7 +75,7 @@ class BankData:
     ) -> None:  # fmt: skip
         self._folder, self._datasets = folder, datasets
         self._registry, self._unseal, self._pins = registry, unseal, pins
-        self._held: OrderedDict[str, tuple[tuple[str, bytes], Any]] = OrderedDict()
+        self._held: OrderedDict[str, _Held] = OrderedDict()
 
     def check(self, plan: Plan, *, max_rows: int, training: str | None = None) -> None:
         """Prepares the rows and makes a first contribution, so that what does not fit is known before the bank accepts.
@@ -105,7 +114,7 @@ class BankData:
         require_untouched(pin, plan.features.dataset, path)
         if training is not None:
             self._pins.keep(training, pin)
-            self._hold(training, (plan.digest(), _NO_KEY), data)
+            self._hold(training, _Held(plan, _NO_KEY, data))
 
     def prepared(self, training: str, plan: Plan, entity_key: bytes | None) -> Any:
         """The algorithm's bank-side data, of the rows with which the training was accepted.
@@ -115,20 +124,23 @@ class BankData:
         """
         # Only identifiers are hashed under the key: without any, the rows of the check are those of the training.
         counts_entities = plan.learning.get("kind") == "entity_tables"
-        key = (plan.digest(), (entity_key if counts_entities else None) or _NO_KEY)
+        key = (entity_key if counts_entities else None) or _NO_KEY
         held = self._held.get(training)
-        if held is None or held[0] != key:
+        # Every round asks with the same object, and a plan's digest takes as long as a small contribution.
+        if held is None or held.plan is not plan or held.entity_key != key:
             self.forget(training)
-            self._hold(training, key, self._pinned(training, plan, key[1]))
+            same = held is not None and held.entity_key == key and held.plan.digest() == plan.digest()
+            data = held.data if held is not None and same else self._pinned(training, plan, key)
+            self._hold(training, _Held(plan, key, data))
         self._held.move_to_end(training)
-        return self._held[training][1]
+        return self._held[training].data
 
     def forget(self, training: str) -> None:
         """Frees a training's rows."""
         self._held.pop(training, None)
 
-    def _hold(self, training: str, key: tuple[str, bytes], data: Any) -> None:
-        self._held[training] = (key, data)
+    def _hold(self, training: str, held: _Held) -> None:
+        self._held[training] = held
         while len(self._held) > HELD:
             self._held.popitem(last=False)
 
