@@ -42,7 +42,7 @@ class AppliedLog:
 
     def append(self, applied: AppliedRound, aggregate: bytes) -> None:
         """Adds a round; `aggregate` is its published bytes."""
-        meta = applied.model_copy(update={"aggregate": None}).model_dump_json().encode()
+        meta = applied.model_dump_json(exclude={"aggregate"}).encode()
         body = _HEAD.pack(len(meta)) + meta + aggregate
         self._disk.reached("applied:append")
         with self._path.open("ab") as file:

@@ -349,7 +349,6 @@ class Participation:
                 )
             with self._status.timed("apply"):
                 running.apply(latest, aggregate)
-            self._store.outbox.drop(number)
         if applied is not None and applied.round < running.learner.round:
             running.learner.check_seen(applied)
         self._status.rounds = running.learner.round

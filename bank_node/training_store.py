@@ -5,7 +5,7 @@
 - sealing.sealed       the sealing key made for the training
 - attempt-N/           one key ceremony: roster.json, secret.sealed, deal.json, the other sealed keys, receipt.json
 - journal              what was answered: at most one contribution and one contributor set a round
-- outbox/              contributions whose round is not over
+- contribution         the outbox: the latest contribution, whose round may not be over
 - applied.log          the rounds applied, with their aggregates
 - model.json, model.bin  the model that this bank derived
 - halted.json          why this bank goes no further; its keys are destroyed
@@ -124,7 +124,7 @@ class TrainingStore:
     def __init__(self, folder: Path, disk: Disk) -> None:
         self.folder = folder
         self._disk = disk
-        self.outbox = Outbox(folder / "outbox", disk)
+        self.outbox = Outbox(folder / "contribution", disk)
         self.applied = AppliedLog(folder / "applied.log", disk)
         self.journal_path = folder / "journal"
 

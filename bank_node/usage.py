@@ -9,6 +9,10 @@ from pathlib import Path
 
 from bank_node.durable import Disk
 
+SECONDS_A_DAY = 86_400
+#: Every record is as long as the others, so that one is written over another.
+_RECORD_BYTES = 64
+
 
 class DailyUsage:
     """A counter that survives restarts; counted before a contribution leaves.
@@ -24,6 +28,7 @@ class DailyUsage:
         self._disk = disk
         self._clock = clock
         self._day, self._rounds = self._load()
+        self._days, self._named = -1, ""
 
     def rounds_today(self) -> int:
         """Rounds counted since midnight (UTC)."""
@@ -33,10 +38,15 @@ class DailyUsage:
         """Counts one more."""
         self._day, self._rounds = self._today(), self.rounds_today() + 1
         # Not flushed to the disk: a power failure may forget a few rounds of a daily limit, and nothing else.
-        self._disk.write(self._path, json.dumps({"day": self._day, "rounds": self._rounds}).encode(), flush=False)
+        record = json.dumps({"day": self._day, "rounds": self._rounds}).ljust(_RECORD_BYTES)
+        self._disk.overwrite(self._path, record.encode(), flush=False)
 
     def _today(self) -> str:
-        return dt.datetime.fromtimestamp(self._clock(), tz=dt.UTC).date().isoformat()
+        days = int(self._clock()) // SECONDS_A_DAY
+        if days != self._days:
+            self._days = days
+            self._named = dt.datetime.fromtimestamp(days * SECONDS_A_DAY, tz=dt.UTC).date().isoformat()
+        return self._named
 
     def _load(self) -> tuple[str, int]:
         try:

@@ -168,7 +168,7 @@ class AnswerRecord:
         end = os.lseek(self._descriptor, 0, os.SEEK_END)
         try:
             _write_whole(self._descriptor, data)
-            os.fsync(self._descriptor)
+            _flush_data(self._descriptor)
         except OSError:
             os.ftruncate(self._descriptor, end)
             raise
@@ -237,6 +237,11 @@ class AnswerRecord:
 
 def _check(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()[:_CHECK_BYTES]
+
+
+def _flush_data(descriptor: int) -> None:
+    """Makes appended bytes durable, and the file's new length with them."""
+    getattr(os, "fdatasync", os.fsync)(descriptor)  # not every system has the cheaper call
 
 
 def _write_whole(descriptor: int, data: bytes) -> None:

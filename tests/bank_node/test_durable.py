@@ -123,7 +123,7 @@ def _signed(index, contribution):
 
 
 def test_the_outbox_gives_back_the_same_bytes_or_nothing(tmp_path):
-    outbox = Outbox(tmp_path, Disk())
+    outbox = Outbox(tmp_path / "contribution", Disk())
     contribution = os.urandom(100)
     outbox.put(_signed(3, contribution), contribution)
     assert outbox.get(3) == (_signed(3, contribution), contribution)
@@ -133,9 +133,42 @@ def test_the_outbox_gives_back_the_same_bytes_or_nothing(tmp_path):
     for damaged in (whole[:-1], whole[:3], whole[:50], whole[:-1] + bytes([whole[-1] ^ 1]), b""):
         file.write_bytes(damaged)
         assert outbox.get(3) is None
-    outbox.drop(3)
-    outbox.drop(3)
+    outbox.clear()
+    outbox.clear()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [1, 50, 99, 100, 101, 300])
+def test_the_outbox_keeps_the_latest_contribution_also_over_a_longer_one(tmp_path, size):
+    outbox = Outbox(tmp_path / "contribution", Disk())
+    first, second = os.urandom(100), os.urandom(size)
+    outbox.put(_signed(3, first), first)
+    outbox.put(_signed(4, second), second)
+    assert outbox.get(3) is None
+    assert outbox.get(4) == (_signed(4, second), second)
+
+
+def test_a_contribution_torn_while_it_is_written_over_another_is_none(tmp_path):
+    outbox = Outbox(tmp_path / "contribution", Disk())
+    first, second = bytes(100), b"\xff" * 100
+    outbox.put(_signed(3, first), first)
+    before = (tmp_path / "contribution").read_bytes()
+    outbox.put(_signed(4, second), second)
+    after = (tmp_path / "contribution").read_bytes()
+    for cut in range(len(after)):
+        (tmp_path / "contribution").write_bytes(after[:cut] + before[cut:])
+        assert outbox.get(4) is None
+        assert outbox.get(3) in {None, (_signed(3, first), first)}
+
+
+def test_a_file_is_written_over_from_its_beginning_and_made_whole_the_first_time(tmp_path):
+    path, steps = tmp_path / "sub" / "file", []
+    disk = Disk(steps.append)
+    disk.overwrite(path, b"first")
+    assert path.stat().st_mode & 0o077 == 0
+    disk.overwrite(path, b"2nd")
+    assert path.read_bytes() == b"2ndst"
+    assert steps == ["write:file", "rename:file", "written:file", "overwrite:file", "overwritten:file"]
 
 
 def test_rounds_a_day_are_counted_across_restarts_and_begin_anew_at_midnight(tmp_path):
