@@ -91,7 +91,7 @@ class Decryptor:
         residues = []
         for prime, a, (key, key_shoup) in zip(self._ring.primes, common.chunk(chunk), tables, strict=True):
             kernels.multiply_shoup(a, key, key_shoup, prime.p, a)
-            prime.to_coefficients(a)
+            prime.to_coefficients(a, count)
             total = a[:count].copy()
             offset = np.uint64(smudging.offset % prime.prime)
             kernels.add_wide(total, low, high, prime.p, prime.ratio, *prime.two_64, offset)

@@ -109,7 +109,7 @@ class Encryptor:
         residues = []
         for prime, a, (key, key_shoup) in zip(self._ring.primes, common.chunk(chunk), self._secret, strict=True):
             kernels.multiply_shoup(a, key, key_shoup, prime.p, a)
-            prime.to_coefficients(a)
+            prime.to_coefficients(a, count)
             total = prime.reduce_small(small)
             kernels.subtract_modular(total, a[:count], prime.p)
             residues.append(total)

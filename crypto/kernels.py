@@ -54,11 +54,17 @@ def reduce_word(x, p, ratio):  # type: ignore[no-untyped-def]
 
 
 @jit
-def inverse_ntt(values, roots, roots_shoup, n_inverse, n_inverse_shoup, p):  # type: ignore[no-untyped-def]
-    """In place: evaluations in bit-reversed order → coefficients, modulo X^N + 1 and p.
+def inverse_ntt(values, count, roots, roots_shoup, n_inverse, n_inverse_shoup, p):  # type: ignore[no-untyped-def]
+    """In place: evaluations in bit-reversed order → the first coefficients, modulo X^N + 1 and p.
+
+    The first `count` outputs of a butterfly's block are sums of the first of its two halves, so that once a half is as
+    long as `count` neither the rest nor a multiplication is needed:
+
+        half:   [count|  ……  ][count|  ……  ]   →   [count|  never read  ]
 
     Args:
-        values: uint64, shape (N,), below p.
+        values: uint64, shape (N,), below p; behind the first `count` nothing of use is left.
+        count: how many coefficients are wanted, 1 to N.
         roots: uint64, shape (N,), inverse powers of the root in bit-reversed order.
         roots_shoup: their Shoup constants.
         n_inverse: N^-1 mod p.
@@ -72,17 +78,22 @@ def inverse_ntt(values, roots, roots_shoup, n_inverse, n_inverse_shoup, p):  # t
     while groups >= 1:
         start = 0
         for group in range(groups):
-            w = roots[groups + group]
-            w_shoup = roots_shoup[groups + group]
-            for j in range(start, start + span):
-                u = values[j]
-                v = values[j + span]
-                values[j] = min(u + v, u + v - two_p)
-                values[j + span] = multiply_shoup_lazy(u + two_p - v, w, w_shoup, p)
+            if count <= span:
+                for j in range(start, start + count):
+                    total = values[j] + values[j + span]
+                    values[j] = min(total, total - two_p)
+            else:
+                w = roots[groups + group]
+                w_shoup = roots_shoup[groups + group]
+                for j in range(start, start + span):
+                    u = values[j]
+                    v = values[j + span]
+                    values[j] = min(u + v, u + v - two_p)
+                    values[j + span] = multiply_shoup_lazy(u + two_p - v, w, w_shoup, p)
             start += 2 * span
         span <<= 1
         groups >>= 1
-    for j in range(n):
+    for j in range(count):
         values[j] = reduce_once(multiply_shoup_lazy(values[j], n_inverse, n_inverse_shoup, p), p)
 
 

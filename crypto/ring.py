@@ -43,9 +43,14 @@ class RingPrime:
         """The forward NTT, in place."""
         kernels.forward_ntt(coefficients, *self._forward, self.p)
 
-    def to_coefficients(self, evaluations: Polynomial) -> None:
-        """The inverse NTT, in place."""
-        kernels.inverse_ntt(evaluations, *self._inverse, *self._n_inverse, self.p)
+    def to_coefficients(self, evaluations: Polynomial, count: int = RING_DEGREE) -> None:
+        """The inverse NTT, in place.
+
+        Args:
+            evaluations: uint64, shape (N,).
+            count: how many of the first coefficients are wanted; behind them nothing of use is left.
+        """
+        kernels.inverse_ntt(evaluations, min(count, len(evaluations)), *self._inverse, *self._n_inverse, self.p)
 
     def shoup_table(self, factors: Polynomial) -> Polynomial:
         """Shoup's constants of N fixed factors: 16 bytes a coefficient, computed once a key."""
