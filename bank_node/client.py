@@ -137,9 +137,21 @@ class ServiceClient:
 
     def _send(self, request: Request, *, repeat: bool = True) -> Answer:
         try:
-            return self._retrying(self._send_once, request) if repeat else self._send_once(request)
+            try:
+                return self._send_once(request)
+            except _Retryable as error:
+                if not repeat:
+                    raise
+                failed = error
+            return self._retrying(self._send_again, request, [failed])
         except _Retryable as error:
             raise ServiceUnreachable(self._transport.url, str(error)) from error
+
+    def _send_again(self, request: Request, failed: list[_Retryable]) -> Answer:
+        """For `tenacity`, which is asked only after a failure and counts that one as its first attempt."""
+        if failed:
+            raise failed.pop()
+        return self._send_once(request)
 
     def _send_once(self, request: Request) -> Answer:
         if self._stop.is_set() and request.method == "GET":
@@ -175,11 +187,11 @@ class ServiceClient:
 
     def _gives_up(self, state: tenacity.RetryCallState) -> bool:
         limit = self._give_up_after_s
-        return limit is not None and (state.seconds_since_start or 0.0) > limit
+        return limit is not None and (state.seconds_since_start or 0.0) >= limit
 
     def _note_retry(self, state: tenacity.RetryCallState) -> None:
         self.traffic.retries += 1
-        (request,) = state.args
+        request: Request = state.args[0]
         reason = state.outcome.exception() if state.outcome is not None else None
         path = request.target.partition("?")[0]
         log.warning("request:retry", method=request.method, path=path, attempt=state.attempt_number, why=str(reason))

@@ -67,6 +67,7 @@ class Participation:
         self._status = node.board.training(training)
         self._running: Running | None = None
         self._halted = self._store.halted()
+        self._ended = self._store.ended() is not None
 
     def halt(self, reason: str) -> None:
         """Goes no further than to the training's end."""
@@ -94,7 +95,7 @@ class Participation:
             return self._end(item, wait_s)
         if self._halted is not None:
             raise Halted(self._halted)
-        if self._store.ended() is not None:
+        if self._ended:
             raise KeysLost(f"training {self._training}", expected="its end", got=f"work {item.do!r} after the end")
         match item:
             case Invitation():
@@ -285,7 +286,7 @@ class Participation:
         """Registers what was released, destroys the keys, and says farewell."""
         kept, plan = self._store.model(), self._store.plan()
         latest = self._store.latest_attempt()
-        if self._store.ended() is None:
+        if not self._ended:
             if work.model is not None and kept is not None and plan is not None and latest is not None:
                 if kept[0] != work.model:
                     raise LogForked(
@@ -297,6 +298,7 @@ class Participation:
             self._close()
             self._node.data.forget(self._training)
             self._store.end(work.state.value, work.reason)
+            self._ended = True
         self._status.state = work.state.value
         return self._node.client.put_json(f"{self._path}/farewell", None, wait_s=wait_s)
 
