@@ -56,7 +56,10 @@ class Database:
             options["connect_args"] = {"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False}
         elif not durable:
             options["connect_args"] = {"options": "-c synchronous_commit=off"}
-        self.engine: Engine = create_engine(parsed, pool_size=pool_size, max_overflow=pool_size, **options)
+        # The connection used last is used next: its server process has everything at hand.
+        self.engine: Engine = create_engine(
+            parsed, pool_size=pool_size, max_overflow=pool_size, pool_use_lifo=True, **options
+        )
         self._autocommitting = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite if durable else _prepare_sqlite_undurable)
