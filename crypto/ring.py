@@ -54,8 +54,9 @@ class RingPrime:
 
     def shoup_table(self, factors: Polynomial) -> Polynomial:
         """Shoup's constants of N fixed factors: 16 bytes a coefficient, computed once a key."""
-        wide = [(int(w) << 64) // self.prime for w in factors]
-        return np.array(wide, dtype=np.uint64)
+        out = np.empty_like(factors)
+        kernels.shoup_constants(factors, self.p, out)
+        return out
 
     def reduce_small(self, values: NDArray[np.int64]) -> Polynomial:
         """Small signed integers (|x| < p) as residues."""

@@ -34,3 +34,11 @@ def test_every_count_of_a_small_ring(degree):
             prime.to_evaluations(evaluations)
             prime.to_coefficients(evaluations, count)
             assert np.array_equal(evaluations[:count], coefficients[:count])
+
+
+def test_the_constants_of_fixed_factors_are_the_quotients_that_they_stand_for():
+    rng = np.random.default_rng(7)
+    for prime in ring_of(PARAMETERS).primes:
+        factors = np.concatenate([[0, 1, prime.prime - 1], rng.integers(0, prime.prime, 500)]).astype(np.uint64)
+        expected = [(int(factor) << 64) // prime.prime for factor in factors]
+        assert prime.shoup_table(factors).tolist() == expected
