@@ -5,7 +5,7 @@
     python -m benchmarks.service --case overhead --json -   rounds of a logistic regression with tiny vectors
 
 Whole wall time is from the training's start to the released model, invitations and key ceremony included. Memory is
-proportional set size (shared pages are counted once over all processes), sampled five times a second.
+proportional set size (shared pages are counted once over all processes), sampled once a second.
 `reference_tenseal_s` is what TenSEAL's `ckks_vector` with NVFlare's defaults takes in one process for these histograms
 of five banks: each bank encrypts and serialises, the server loads, adds and serialises, each bank loads and decrypts;
 nothing else, and nothing of XGBoost.
@@ -36,6 +36,8 @@ CASES: dict[str, dict[str, Any]] = {
     "overhead": {"rows": 5_000, "columns": 4, "learning": {"kind": "fedavg", "rounds": 100, "local_epochs": 1}},
 }
 _BANKS = 5
+#: To read a process' proportional set size stops it for a few milliseconds.
+_SAMPLE_EVERY_S = 1.0
 
 
 class MemoryWatch(threading.Thread):
@@ -48,7 +50,7 @@ class MemoryWatch(threading.Thread):
 
     def run(self) -> None:
         """Until stopped."""
-        while not self._ended.wait(0.2):
+        while not self._ended.wait(_SAMPLE_EVERY_S):
             found = {name: sum(map(_tree_mb, pids)) for name, pids in self._groups.items()}
             found["all"] = sum(found.values())
             for name, value in found.items():

@@ -124,7 +124,7 @@ def forward_ntt(values, roots, roots_shoup, p):  # type: ignore[no-untyped-def]
 
 @jit
 def shoup_constants(factors, p, out):  # type: ignore[no-untyped-def]
-    """⌊w·2^64 / p⌋ of factors w < p, by long division, bit by bit: the factors are a key's, and no branch tells them."""
+    """⌊w·2^64 / p⌋ of factors w < p, by long division: the factors are a key's, and no branch tells them."""
     for j in range(factors.size):
         quotient, rest = nb.uint64(0), factors[j]
         for _ in range(64):

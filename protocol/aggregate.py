@@ -48,8 +48,9 @@ def decode_aggregate(query: Query, data: bytes) -> NDArray[np.int64]:
     width = value_bytes(query)
     if len(data) != query.length * width:
         raise AggregateMalformed(expected=f"{query.length} values of {width} bytes", got=f"{len(data)} bytes")
-    octets = np.zeros((query.length, 8), dtype=np.uint8)
-    octets[:, :width] = np.frombuffer(data, dtype=np.uint8).reshape(query.length, width)
-    unsigned = octets.view("<i8").reshape(-1)
+    # Every value is read as a word of eight bytes, of which the highest are the next values': they are shifted out.
+    words = np.ndarray((query.length,), dtype="<i8", buffer=data + bytes(8 - width), strides=(width,))
     shift = 64 - 8 * width
-    return ((unsigned << shift) >> shift).astype(np.int64)
+    total = (words << shift).astype(np.int64, copy=False)
+    total >>= shift
+    return total
