@@ -17,12 +17,13 @@ from sqlalchemy.orm import Session
 
 from consortium.queue import leases
 from consortium.queue.port import Effects, Task, TaskName
+from consortium.rounds.hot_path import IS_ASKED, ROSTER_SIZE
 from consortium.rounds.tables import Assignment, Contribution, Round, SumRange
 from consortium.runtime import Runtime
 from consortium.storage.service import due_for_sweep
 from consortium.trainings.moves import lock_training
 from consortium.trainings.settle import settle
-from consortium.trainings.tables import Training, TrainingMember
+from consortium.trainings.tables import Training
 from protocol.states import RoundState, TrainingState
 
 #: How long after a start, or after the database was away, no deadline passes: the banks need it to find the service.
@@ -120,21 +121,13 @@ _SENT = (
     .correlate(Round)
     .scalar_subquery()
 )
-_MEMBERS = (
-    select(func.count())
-    .select_from(TrainingMember)
-    .where(TrainingMember.training == Round.training, TrainingMember.on_roster)
-    .correlate(Round)
-    .scalar_subquery()
-)
-_OF_ROUND = (Assignment.training == Round.training) & (Assignment.round == Round.index)
-_COLLECTED = (Round.state == RoundState.COLLECTING.value) & (_SENT + Training.away >= _MEMBERS)
+_COLLECTED = (Round.state == RoundState.COLLECTING.value) & (_SENT + Training.away >= ROSTER_SIZE)
 _ANSWERED = (
     (Round.state == RoundState.DECRYPTING.value)
     & Round.shares_at.is_(None)
     & (Round.fixed_at <= _BEFORE)
-    & exists().where(_OF_ROUND)
-    & ~exists().where(_OF_ROUND, Assignment.state == "open")
+    & exists().where(Assignment.training == Round.training, Assignment.round == Round.index)
+    & ~IS_ASKED
 )
 _STALLED = select(Training.id).join(Round, _IS_NEXT).where(_RUNNING, or_(_COLLECTED, _ANSWERED)).order_by(Training.id)
 

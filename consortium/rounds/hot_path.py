@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from sqlalchemy import Connection, Table, bindparam, exists, func, literal, or_, select, update
+from sqlalchemy import Connection, Select, Table, bindparam, exists, func, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from consortium.rounds.tables import Assignment, Contribution, Round
@@ -61,7 +61,8 @@ def _take_contribution(dialect: str) -> Any:
 _TAKE_CONTRIBUTION = {dialect: _take_contribution(dialect) for dialect in ("sqlite", "postgresql")}
 _IN_ROUND = (Contribution.training == Round.training) & (Contribution.round == Round.index)
 _SENT = select(func.count()).select_from(Contribution).where(_IN_ROUND).correlate(Round).scalar_subquery()
-_MEMBERS = (
+#: How many banks are on the roster of a round's training.
+ROSTER_SIZE = (
     select(func.count())
     .select_from(TrainingMember)
     .where(TrainingMember.training == Round.training, TrainingMember.on_roster)
@@ -69,23 +70,32 @@ _MEMBERS = (
     .scalar_subquery()
 )
 _UNCHECKED = exists().where(_IN_ROUND, Contribution.state == "received")
-_COLLECTED = (
-    select(literal(1))
-    .select_from(Round)
-    .join(Training, Training.id == Round.training)
-    .where(
-        Round.training == bindparam("training"),
-        Round.index == bindparam("round"),
-        Round.state == RoundState.COLLECTING.value,
-        _LIVE,
-        ~_UNCHECKED,
-        or_(
-            _SENT + Training.away >= _MEMBERS,
-            Round.deadline_at <= bindparam("now"),
-            Training.state == TrainingState.PAUSED.value,
-        ),
-    )
+#: Whether a committee member is asked for a share of a round.
+IS_ASKED = exists().where(
+    Assignment.training == Round.training, Assignment.round == Round.index, Assignment.state == "open"
 )
+
+
+def _the_round(state: RoundState) -> Select[int]:
+    """A row if the round is in this state, and its training has not ended."""
+    return (
+        select(literal(1))
+        .select_from(Round)
+        .join(Training, Training.id == Round.training)
+        .where(
+            Round.training == bindparam("training"),
+            Round.index == bindparam("round"),
+            Round.state == state.value,
+            _LIVE,
+        )
+    )
+
+
+_PAUSED = Training.state == TrainingState.PAUSED.value
+_COLLECTED = _the_round(RoundState.COLLECTING).where(
+    ~_UNCHECKED, or_(_SENT + Training.away >= ROSTER_SIZE, Round.deadline_at <= bindparam("now"), _PAUSED)
+)
+_ANSWERED = _the_round(RoundState.DECRYPTING).where(or_(~IS_ASKED, _PAUSED))
 _TAKE_SHARE = (
     update(_ASSIGNMENTS)
     .where(
@@ -104,21 +114,6 @@ _TAKE_SHARE = (
     )
     .values({name: bindparam(name) for name in ("digest", "size_bytes", "inline", "blob", "statement")})
     .values(state="answered")
-)
-_ASKED = exists().where(
-    Assignment.training == Round.training, Assignment.round == Round.index, Assignment.state == "open"
-)
-_ANSWERED = (
-    select(literal(1))
-    .select_from(Round)
-    .join(Training, Training.id == Round.training)
-    .where(
-        Round.training == bindparam("training"),
-        Round.index == bindparam("round"),
-        Round.state == RoundState.DECRYPTING.value,
-        _LIVE,
-        or_(~_ASKED, Training.state == TrainingState.PAUSED.value),
-    )
 )
 _VALIDATED = (
     update(_CONTRIBUTIONS)

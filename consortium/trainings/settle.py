@@ -109,7 +109,7 @@ def _fix_roster(scene: Scene, members: list[TrainingMember], event: TrainingEven
 
 def _settle_ceremony(scene: Scene) -> None:
     s, training, now = scene.s, scene.training, scene.now
-    members = members_of(s, training.id, on_roster=True)
+    members = scene.members
     steps = {
         step.node: step
         for step in s.scalars(
@@ -139,7 +139,7 @@ def _settle_ceremony(scene: Scene) -> None:
 
 def restart_ceremony(scene: Scene, struck: Collection[str], why: str) -> None:
     """Begins the key ceremony again without these nodes, or ends the training if too few are left."""
-    members, wanted = members_of(scene.s, scene.training.id, on_roster=True), scene.plan.cohort.min_banks
+    members, wanted = scene.members, scene.plan.cohort.min_banks
     remaining = [member for member in members if member.node not in struck]
     for node in sorted(struck):
         scene.record("struck", node=node, detail=why)
@@ -154,7 +154,7 @@ def restart_ceremony(scene: Scene, struck: Collection[str], why: str) -> None:
 
 def _settle_evaluation(scene: Scene) -> None:
     s, training, plan, now = scene.s, scene.training, scene.plan, scene.now
-    members = members_of(s, training.id, on_roster=True)
+    members = scene.members
     confirmed = [member for member in members if member.model_digest is not None]
     disagreeing = [member.name for member in confirmed if member.model_digest != training.model_digest]
     if disagreeing:

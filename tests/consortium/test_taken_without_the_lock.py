@@ -14,8 +14,10 @@ from consortium.rounds.tables import Assignment, Contribution, Round
 from consortium.trainings.errors import TooLate
 from consortium.trainings.moves import lock_training
 from consortium.trainings.settle import settle
+from protocol.messages import WorkItem
 from protocol.states import RoundState, TrainingState
 from tests.common.servers import PostgresServer
+from tests.common.small_bank import SmallBank
 from tests.consortium.test_training_thread import Consortium
 
 
@@ -41,6 +43,27 @@ def contribute(consortium: Consortium, numbers: range) -> None:
     for number in numbers:
         for item in consortium.banks[number].transport.work().items:
             consortium.banks[number].perform(item)
+
+
+def performed_while_settling(consortium: Consortium, training: str, bank: SmallBank, item: WorkItem) -> object:
+    """What a bank gets for work that it sends while a transaction that settles the training is not yet committed."""
+    outcome: list[object] = []
+
+    def comes_late() -> None:
+        try:
+            outcome.append(bank.perform(item))
+        except TooLate as error:
+            outcome.append(error)
+
+    late = threading.Thread(target=comes_late)
+    with consortium.service.runtime.act("test.settle") as (s, effects, now):
+        settle(s, lock_training(s, training), effects, now=now)
+        s.flush()
+        late.start()
+        late.join(timeout=0.5)
+        assert late.is_alive(), "it must wait for the transaction that settles"
+    late.join(timeout=10)
+    return outcome[0]
 
 
 def test_a_process_that_dies_after_taking_the_last_contribution_or_share_holds_nobody_up(consortium, monkeypatch):
@@ -91,26 +114,9 @@ def test_a_contribution_that_comes_while_the_set_is_fixed_is_in_it_or_refused(co
     consortium.until(training, 1)
     contribute(consortium, range(4))
     (item,) = consortium.banks[4].transport.work().items
-    outcome: list[object] = []
-
-    def comes_late() -> None:
-        try:
-            outcome.append(consortium.banks[4].perform(item))
-        except TooLate as error:
-            outcome.append(error)
-
-    runtime = consortium.service.runtime
     consortium.service.clock.ahead_s += 31.0  # the deadline has passed: the set is fixed without the fifth
-    late = threading.Thread(target=comes_late)
-    with runtime.act("test.fix") as (s, effects, now):
-        settle(s, lock_training(s, training), effects, now=now)
-        s.flush()
-        late.start()
-        late.join(timeout=0.5)
-        assert late.is_alive(), "it must wait for the transaction that fixes the set"
-    late.join(timeout=10)
-    assert isinstance(outcome[0], TooLate)
-    with runtime.db.reading("test") as s:
+    assert isinstance(performed_while_settling(consortium, training, consortium.banks[4], item), TooLate)
+    with consortium.service.runtime.db.reading("test") as s:
         sent = set(
             s.scalars(select(Contribution.node).where(Contribution.round == 1, Contribution.training == training))
         )
@@ -133,24 +139,8 @@ def test_a_share_that_comes_while_its_assignment_is_cancelled_is_refused_and_not
         )
     bank = next(bank for bank in consortium.banks if bank.node == node)
     (item,) = bank.transport.work().items
-    outcome: list[object] = []
-
-    def comes_late() -> None:
-        try:
-            outcome.append(bank.perform(item))
-        except TooLate as error:
-            outcome.append(error)
-
-    consortium.service.clock.ahead_s += 21.0
-    late = threading.Thread(target=comes_late)
-    with runtime.act("test.cancel") as (s, effects, now):
-        settle(s, lock_training(s, training), effects, now=now)
-        s.flush()
-        late.start()
-        late.join(timeout=0.5)
-        assert late.is_alive(), "it must wait for the transaction that cancels it"
-    late.join(timeout=10)
-    assert isinstance(outcome[0], TooLate)
+    consortium.service.clock.ahead_s += 21.0  # the deadline has passed: its pieces are asked of another
+    assert isinstance(performed_while_settling(consortium, training, bank, item), TooLate)
     with runtime.db.reading("test") as s:
         assert s.get_one(Assignment, (training, 1, 0)).state == "cancelled"
 
