@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from sqlalchemy import select
 
 from consortium.reconciler import reconcile
-from consortium.rounds import hot_path, service
+from consortium.rounds import assignments, hot_path, service
+from consortium.rounds import settle as settling
 from consortium.rounds.tables import Assignment, Contribution, Round
 from consortium.trainings.errors import TooLate
 from consortium.trainings.moves import lock_training
@@ -45,8 +47,12 @@ def contribute(consortium: Consortium, numbers: range) -> None:
             consortium.banks[number].perform(item)
 
 
-def performed_while_settling(consortium: Consortium, training: str, bank: SmallBank, item: WorkItem) -> object:
-    """What a bank gets for work that it sends while a transaction that settles the training is not yet committed."""
+def performed_while_settling(
+    consortium: Consortium, training: str, bank: SmallBank, item: WorkItem, monkeypatch, step: tuple[ModuleType, str]
+) -> object:
+    """What a bank gets for work that it sends when the settling has read what is there, and not yet written: right
+    after this step (module and function) of it.
+    """
     outcome: list[object] = []
 
     def comes_late() -> None:
@@ -55,14 +61,23 @@ def performed_while_settling(consortium: Consortium, training: str, bank: SmallB
         except TooLate as error:
             outcome.append(error)
 
-    late = threading.Thread(target=comes_late)
-    with consortium.service.runtime.act("test.settle") as (s, effects, now):
+    late, waited = threading.Thread(target=comes_late), []
+    module, name = step
+    original = getattr(module, name)
+
+    def interrupted(*arguments: object) -> object:
+        result = original(*arguments)
+        if not waited:
+            late.start()
+            late.join(timeout=0.5)
+            waited.append(late.is_alive())
+        return result
+
+    with monkeypatch.context() as patch, consortium.service.runtime.act("test.settle") as (s, effects, now):
+        patch.setattr(module, name, interrupted)
         settle(s, lock_training(s, training), effects, now=now)
-        s.flush()
-        late.start()
-        late.join(timeout=0.5)
-        assert late.is_alive(), "it must wait for the transaction that settles"
     late.join(timeout=10)
+    assert waited == [True], "it must wait for the transaction that settles"
     return outcome[0]
 
 
@@ -108,14 +123,16 @@ def test_the_same_request_again_acts_upon_what_a_dead_process_has_taken(consorti
 
 @pytest.mark.parametrize("consortium", ["postgresql"], indirect=True)
 @pytest.mark.server
-def test_a_contribution_that_comes_while_the_set_is_fixed_is_in_it_or_refused(consortium):
+def test_a_contribution_that_comes_while_the_set_is_fixed_is_in_it_or_refused(consortium, monkeypatch):
     """Against a lock-free insert: it waits for whoever fixes the set, and then finds that it is too late."""
     training = consortium.start("none", min_banks=3)
     consortium.until(training, 1)
     contribute(consortium, range(4))
     (item,) = consortium.banks[4].transport.work().items
     consortium.service.clock.ahead_s += 31.0  # the deadline has passed: the set is fixed without the fifth
-    assert isinstance(performed_while_settling(consortium, training, consortium.banks[4], item), TooLate)
+    step = (settling, "_fix_contributors")
+    late = performed_while_settling(consortium, training, consortium.banks[4], item, monkeypatch, step)
+    assert isinstance(late, TooLate)
     with consortium.service.runtime.db.reading("test") as s:
         sent = set(
             s.scalars(select(Contribution.node).where(Contribution.round == 1, Contribution.training == training))
@@ -126,7 +143,7 @@ def test_a_contribution_that_comes_while_the_set_is_fixed_is_in_it_or_refused(co
 
 @pytest.mark.parametrize("consortium", ["postgresql"], indirect=True)
 @pytest.mark.server
-def test_a_share_that_comes_while_its_assignment_is_cancelled_is_refused_and_not_overwritten(consortium):
+def test_a_share_that_comes_while_its_assignment_is_cancelled_is_refused_and_not_overwritten(consortium, monkeypatch):
     training = consortium.start("ckks")
     consortium.until(training, 1)
     contribute(consortium, range(5))
@@ -140,7 +157,8 @@ def test_a_share_that_comes_while_its_assignment_is_cancelled_is_refused_and_not
     bank = next(bank for bank in consortium.banks if bank.node == node)
     (item,) = bank.transport.work().items
     consortium.service.clock.ahead_s += 21.0  # the deadline has passed: its pieces are asked of another
-    assert isinstance(performed_while_settling(consortium, training, bank, item), TooLate)
+    step = (assignments, "assignments_of")
+    assert isinstance(performed_while_settling(consortium, training, bank, item, monkeypatch, step), TooLate)
     with runtime.db.reading("test") as s:
         assert s.get_one(Assignment, (training, 1, 0)).state == "cancelled"
 
