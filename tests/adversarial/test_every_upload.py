@@ -177,7 +177,9 @@ def test_under_the_token_of_another_method(held):
 
 
 def test_under_the_token_of_another_address(held):
-    for path in (f"{held.upload.path}?wait=1", "work", held.upload.path.replace("0", "1")):
+    another_training = held.upload.path.replace(held.world.training, str(uuid.uuid4()))
+    assert another_training != held.upload.path
+    for path in (f"{held.upload.path}?wait=1", "work", another_training):
         token = token_of(held.bank.transport, replace(held.upload, path=path))
         held.refused(token, P.NOT_AUTHENTICATED, "signed for")
 

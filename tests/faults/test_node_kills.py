@@ -59,6 +59,8 @@ def survive(folder, *, kills, trees, seed, quiet):
         redis, postgres = consortium.backends
         others = [consortium.service, *consortium.workers, redis, postgres]
         while len(struck) < kills:
+            if len(struck) == kills // 4:  # the first ones strike invitation and ceremony, all others the rounds
+                consortium.until(training, "running")
             time.sleep(rng.uniform(*quiet))
             victim = rng.choice(consortium.nodes) if rng.random() < 2 / 3 else rng.choice(others)
             victim.kill()
