@@ -83,8 +83,19 @@ def reduce_and_pack_chunks(
 
 
 def largest(data: Any, count: int, residue_bytes: int) -> int:
-    """The largest residue of a packed chunk, for its check against the prime."""
-    return int(_LARGEST[residue_bytes](*planes(data, count, residue_bytes)))
+    """The largest residue of a packed chunk, for its check against the prime.
+
+    NumPy's alone, from the top plane down among those that are largest so far: what takes uploads needs no compiler.
+    """
+    found = 0
+    among: slice | NDArray[np.intp] = slice(None)
+    for plane in reversed(planes(data, count, residue_bytes)):
+        words = plane[among]
+        top = words.max()
+        found = (found << (8 * words.itemsize)) | int(top)
+        kept = np.flatnonzero(words == top)
+        among = kept if isinstance(among, slice) else among[kept]
+    return found
 
 
 @jit
@@ -217,26 +228,7 @@ def _reduce_pack8(total, multiples, counts, out):  # type: ignore[no-untyped-def
         done += n
 
 
-@jit
-def _largest2(low, high):  # type: ignore[no-untyped-def]
-    worst = nb.uint64(0)
-    for j in range(low.shape[0]):
-        worst = max(worst, nb.uint64(low[j]) | (nb.uint64(high[j]) << nb.uint64(32)))
-    return worst
-
-
-@jit
-def _largest3(low, mid, top):  # type: ignore[no-untyped-def]
-    worst = nb.uint64(0)
-    for j in range(low.shape[0]):
-        worst = max(
-            worst, nb.uint64(low[j]) | (nb.uint64(mid[j]) << nb.uint64(32)) | (nb.uint64(top[j]) << nb.uint64(48))
-        )
-    return worst
-
-
 _PACK: dict[int, Callable[..., None]] = {6: _pack6, 7: _pack7, 8: _pack8}
 _ADD: dict[int, Callable[..., None]] = {6: _add2, 7: _add3, 8: _add2}
-_LARGEST: dict[int, Callable[..., int]] = {6: _largest2, 7: _largest3, 8: _largest2}
 _ADD_CHUNKS: dict[int, Callable[..., None]] = {6: _add_chunks6, 7: _add_chunks7, 8: _add_chunks8}
 _REDUCE_PACK: dict[int, Callable[..., None]] = {6: _reduce_pack6, 7: _reduce_pack7, 8: _reduce_pack8}

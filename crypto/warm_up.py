@@ -20,6 +20,5 @@ def warm_up(parameters: Parameters) -> None:
     packed = np.empty(2 * width, dtype=np.uint8)
     packing.pack(residues, width, packed)
     packing.unpack_add(residues, packed, width)
-    packing.largest(packed, 2, width)
     kernels.reduce_words(residues, prime.p, prime.ratio)
     kernels.decode(residues, prime.p, np.uint64(parameters.scale), np.int64(1), np.empty(2, dtype=np.int64))

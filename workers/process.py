@@ -14,7 +14,7 @@ from consortium.logs import configure_logging
 from consortium.open_runtime import open_worker_runtime
 from consortium.reconciler import Reconciler
 from consortium.rounds import protection
-from consortium.serve import prepare
+from consortium.serve import keep_loaded, prepare
 from consortium.settings import Settings
 from consortium.task_runner import TaskRunner
 from workers.app import make_worker_app
@@ -46,6 +46,7 @@ def main(settings: Settings | None = None) -> None:
     # The first round of a training would otherwise wait for each worker that comes to it.
     protection.warm_up()
     learning.warm_up.warm_up()
+    keep_loaded()
     runner = TaskRunner(runtime, give_up_after=settings.task_attempts)
     runner.start()
     _RUNNER.append(runner)

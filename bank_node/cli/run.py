@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 
@@ -46,6 +47,9 @@ def run(once: bool, home: Home) -> None:
             signal.signal(number, end)
         if not once:
             warm_up()
+            # Nothing that is loaded by now will be garbage.
+            gc.collect()
+            gc.freeze()
         agent = Agent(
             node.client, Participations(node), node.board, stop=stop, long_poll_s=settings.long_poll_s,
             in_force=InForce(home.models, node.disk), clock=node.clock,

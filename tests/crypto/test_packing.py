@@ -1,0 +1,38 @@
+"""Packed residues: what comes out is what went in, and the largest one is found wherever it stands."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crypto import packing
+
+_WIDTHS = st.sampled_from([6, 7, 8])
+
+
+def packed(residues, width):
+    out = np.empty(len(residues) * width, dtype=np.uint8)
+    packing.pack(residues, width, out)
+    return out
+
+
+@settings(deadline=None)  # the first packing compiles
+@given(width=_WIDTHS, data=st.data())
+def test_the_largest_residue(width, data):
+    # Few different bytes, so that residues share their upper planes.
+    octet = st.sampled_from([0, 1, 254, 255])
+    rows = data.draw(st.lists(st.lists(octet, min_size=width, max_size=width), min_size=1, max_size=40))
+    values = [int.from_bytes(bytes(row), "little") for row in rows]
+    found = packing.largest(packed(np.array(values, dtype=np.uint64), width).tobytes(), len(values), width)
+    assert found == max(values)
+
+
+@pytest.mark.parametrize("width", [6, 7, 8])
+def test_packed_and_added(width):
+    residues = np.random.default_rng(width).integers(0, 1 << min(8 * width, 60), 8192, dtype=np.uint64)
+    total = np.zeros(8192, dtype=np.uint64)
+    packing.unpack_add(total, packed(residues, width), width)
+    packing.unpack_add(total, packed(residues, width), width)
+    np.testing.assert_array_equal(total, 2 * residues)
