@@ -53,6 +53,43 @@ def reduce_word(x, p, ratio):  # type: ignore[no-untyped-def]
     return reduce_once(x - mulhi(x, ratio) * p, p)
 
 
+@inline
+def _inverse_butterfly(u, v, w, w_shoup, p):  # type: ignore[no-untyped-def]
+    """(u + v, (u − v)·w), all in [0, 2p)."""
+    two_p = p * _TWO
+    return min(u + v, u + v - two_p), multiply_shoup_lazy(u + two_p - v, w, w_shoup, p)
+
+
+@jit
+def _inverse_layer(left, right, w, w_shoup, p):  # type: ignore[no-untyped-def]
+    """The butterflies of one block: as two arrays they are seen not to overlap, and run eight at a time."""
+    for j in range(left.shape[0]):
+        left[j], right[j] = _inverse_butterfly(left[j], right[j], w, w_shoup, p)
+
+
+@jit
+def _first_layers(values, roots, roots_shoup, p):  # type: ignore[no-untyped-def]
+    """The three layers within blocks of eight, a block at a time: theirs are too short for `_inverse_layer`."""
+    n = values.shape[0]
+    w1, s1 = roots[n >> 1 :], roots_shoup[n >> 1 :]
+    w2, s2 = roots[n >> 2 : n >> 1], roots_shoup[n >> 2 : n >> 1]
+    w4, s4 = roots[n >> 3 : n >> 2], roots_shoup[n >> 3 : n >> 2]
+    for b in range(n >> 3):
+        x = values[8 * b : 8 * b + 8]
+        x0, x1 = _inverse_butterfly(x[0], x[1], w1[4 * b], s1[4 * b], p)
+        x2, x3 = _inverse_butterfly(x[2], x[3], w1[4 * b + 1], s1[4 * b + 1], p)
+        x4, x5 = _inverse_butterfly(x[4], x[5], w1[4 * b + 2], s1[4 * b + 2], p)
+        x6, x7 = _inverse_butterfly(x[6], x[7], w1[4 * b + 3], s1[4 * b + 3], p)
+        x0, x2 = _inverse_butterfly(x0, x2, w2[2 * b], s2[2 * b], p)
+        x1, x3 = _inverse_butterfly(x1, x3, w2[2 * b], s2[2 * b], p)
+        x4, x6 = _inverse_butterfly(x4, x6, w2[2 * b + 1], s2[2 * b + 1], p)
+        x5, x7 = _inverse_butterfly(x5, x7, w2[2 * b + 1], s2[2 * b + 1], p)
+        x[0], x[4] = _inverse_butterfly(x0, x4, w4[b], s4[b], p)
+        x[1], x[5] = _inverse_butterfly(x1, x5, w4[b], s4[b], p)
+        x[2], x[6] = _inverse_butterfly(x2, x6, w4[b], s4[b], p)
+        x[3], x[7] = _inverse_butterfly(x3, x7, w4[b], s4[b], p)
+
+
 @jit
 def inverse_ntt(values, count, roots, roots_shoup, n_inverse, n_inverse_shoup, p):  # type: ignore[no-untyped-def]
     """In place: evaluations in bit-reversed order → the first coefficients, modulo X^N + 1 and p.
@@ -71,26 +108,20 @@ def inverse_ntt(values, count, roots, roots_shoup, n_inverse, n_inverse_shoup, p
         n_inverse_shoup: its Shoup constant.
         p: the prime.
     """
-    n = values.shape[0]
     two_p = p * _TWO
-    span = 1
-    groups = n >> 1
+    _first_layers(values, roots, roots_shoup, p)
+    span = 8
+    groups = values.shape[0] >> 4
     while groups >= 1:
-        start = 0
         for group in range(groups):
+            start = 2 * span * group
+            left, right = values[start : start + span], values[start + span : start + 2 * span]
             if count <= span:
-                for j in range(start, start + count):
-                    total = values[j] + values[j + span]
-                    values[j] = min(total, total - two_p)
+                for j in range(count):
+                    total = left[j] + right[j]
+                    left[j] = min(total, total - two_p)
             else:
-                w = roots[groups + group]
-                w_shoup = roots_shoup[groups + group]
-                for j in range(start, start + span):
-                    u = values[j]
-                    v = values[j + span]
-                    values[j] = min(u + v, u + v - two_p)
-                    values[j + span] = multiply_shoup_lazy(u + two_p - v, w, w_shoup, p)
-            start += 2 * span
+                _inverse_layer(left, right, roots[groups + group], roots_shoup[groups + group], p)
         span <<= 1
         groups >>= 1
     for j in range(count):
