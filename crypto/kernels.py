@@ -100,7 +100,7 @@ def inverse_ntt(values, count, roots, roots_shoup, n_inverse, n_inverse_shoup, p
         half:   [count|  ……  ][count|  ……  ]   →   [count|  never read  ]
 
     Args:
-        values: uint64, shape (N,), below p; behind the first `count` nothing of use is left.
+        values: uint64, shape (N,), N at least 8, below p; behind the first `count` nothing of use is left.
         count: how many coefficients are wanted, 1 to N.
         roots: uint64, shape (N,), inverse powers of the root in bit-reversed order.
         roots_shoup: their Shoup constants.

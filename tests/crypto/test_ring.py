@@ -24,7 +24,7 @@ def test_the_first_coefficients_are_those_of_the_whole_transform(count):
         assert np.array_equal(some[:count], coefficients[:count])
 
 
-@pytest.mark.parametrize("degree", [1, 2, 4, 16])
+@pytest.mark.parametrize("degree", [8, 16, 32])
 def test_every_count_of_a_small_ring(degree):
     prime = ring_prime(PARAMETERS.q0, degree)
     for count in range(1, degree + 1):
