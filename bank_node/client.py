@@ -114,13 +114,14 @@ class ServiceClient:
         return _parse(Accepted, self._send(Request("PUT", _target(path, wait_s), body, headers)))
 
     def put_bytes(
-        self, path: str, body: bytes, *, statement: SignedStatement | None = None, wait_s: float | None = None
-    ) -> Accepted:
-        """`PUT` of a binary body beside the statement that signs it."""
+        self, path: str, body: bytes, *, statement: SignedStatement | None = None, sha256: str | None = None,
+        wait_s: float | None = None,
+    ) -> Accepted:  # fmt: skip
+        """`PUT` of a binary body beside the statement that signs it, and its digest in hex where that is known."""
         headers = {"Content-Type": BINARY}
         if statement is not None:
             headers[STATEMENT_HEADER] = statement.to_header()
-        return _parse(Accepted, self._send(Request("PUT", _target(path, wait_s), body, headers)))
+        return _parse(Accepted, self._send(Request("PUT", _target(path, wait_s), body, headers, sha256=sha256)))
 
     def applied(self, training: str, round_index: int) -> AppliedRound:
         """A finished round of a training."""
@@ -163,7 +164,7 @@ class ServiceClient:
                 node=self._node,
                 method=request.method,
                 target=request.target,
-                sha256=hashlib.sha256(request.body).digest(),
+                sha256=bytes.fromhex(request.sha256) if request.sha256 else hashlib.sha256(request.body).digest(),
                 now_s=self._clock(),
             )
             headers["Authorization"] = f"Bearer {token}"

@@ -75,6 +75,8 @@ class BankLedger:
 
     def __init__(self, path: Path, disk: Disk, policy: PolicySettings, registry: Registry) -> None:
         self._path, self._disk, self._policy, self._registry = path, disk, policy, registry
+        # In which state of the file a training's cost was seen written down: every round asks.
+        self._seen: dict[str, tuple[int, int]] = {}
 
     def read(self) -> PrivacyLedger:
         """What was spent so far, under the budget that the policy has now.
@@ -120,14 +122,23 @@ class BankLedger:
         Raises:
             BudgetExhausted: other trainings have used up what was left; nothing is written.
         """
-        ledger = self.read()
-        if self._spent(ledger, training):
+        if training in self._seen and self._seen[training] == self._file_state():
             return
-        noise = noise_of(plan)
-        if noise is not None:
-            self._require_budget(ledger, training, plan, noise)
-        spent = ledger.record(training, None if noise is None else noise.cost)
-        self._disk.write(self._path, spent.to_json().encode())
+        ledger = self.read()
+        if not self._spent(ledger, training):
+            noise = noise_of(plan)
+            if noise is not None:
+                self._require_budget(ledger, training, plan, noise)
+            spent = ledger.record(training, None if noise is None else noise.cost)
+            self._disk.write(self._path, spent.to_json().encode())
+        self._seen[training] = self._file_state()
+
+    def _file_state(self) -> tuple[int, int]:
+        try:
+            stat = self._path.stat()
+        except FileNotFoundError:
+            return (0, 0)
+        return stat.st_mtime_ns, stat.st_size
 
     def _require_own_features(self, plan: Plan) -> None:
         """Noise covers what one record adds to a sum; derived features may carry it into what others add."""

@@ -30,15 +30,20 @@ class Outbox:
     def __init__(self, path: Path, disk: Disk) -> None:
         self._path = path
         self._disk = disk
+        # Of which round it is; None until this process has seen or made one.
+        self._kept: int | None = None
 
     def put(self, statement: SignedStatement, contribution: bytes) -> None:
         """Keeps a contribution, durably, instead of the one before."""
         meta = statement.model_dump_json().encode()
         head = _HEAD.pack(len(meta), hashlib.sha256(meta).digest())
         self._disk.overwrite(self._path, head + meta + contribution)
+        self._kept = statement.expect(ContributionStatement).round
 
     def get(self, round_index: int) -> tuple[SignedStatement, bytes] | None:
         """The kept contribution of a round; None if there is none, or if its bytes are not those that were signed."""
+        if self._kept not in {None, round_index}:
+            return None
         try:
             data = self._path.read_bytes()
         except FileNotFoundError:
@@ -56,8 +61,10 @@ class Outbox:
         contribution = data[end : end + statement.size_bytes]  # an earlier one may have been longer
         if hashlib.sha256(contribution).hexdigest() != statement.digest or statement.round != round_index:
             return None
+        self._kept = round_index
         return signed, contribution
 
     def clear(self) -> None:
         """Forgets it: the training has ended."""
         self._disk.remove(self._path)
+        self._kept = None

@@ -164,17 +164,16 @@ class Participation:
                 ContributionRequest(self._training, work.round, self._node.usage.rounds_today())
             )
             contribution = self._make_contribution(running, query, work.round)
-            statement = self._sign(
-                ContributionStatement(
-                    training=self._training,
-                    round=work.round,
-                    node=self._node.identity.node,
-                    query=work.query,
-                    history=running.learner.history,
-                    digest=sha256_hex(contribution),
-                    size_bytes=len(contribution),
-                )
+            own = ContributionStatement(
+                training=self._training,
+                round=work.round,
+                node=self._node.identity.node,
+                query=work.query,
+                history=running.learner.history,
+                digest=sha256_hex(contribution),
+                size_bytes=len(contribution),
             )
+            statement = self._sign(own)
             self._node.usage.count()
             self._store.outbox.put(statement, contribution)
         else:
@@ -188,11 +187,12 @@ class Participation:
                 )
         # record
         self._node.ledger.spend(self._training, running.plan)
-        running.record_contribution(work.round, sha256_hex(contribution))
+        running.record_contribution(work.round, own.digest)
         # release
         accepted = self._node.client.put_bytes(
-            f"{self._path}/rounds/{work.round}/contribution", contribution, statement=statement, wait_s=wait_s
-        )
+            f"{self._path}/rounds/{work.round}/contribution", contribution, statement=statement, sha256=own.digest,
+            wait_s=wait_s,
+        )  # fmt: skip
         self._status.contributions += 1
         return accepted
 
@@ -245,21 +245,20 @@ class Participation:
         # release
         with self._status.timed("decrypt"):
             share = running.protection.share(query, work.round, contributors, work.pieces)
-        statement = self._sign(
-            ShareStatement(
-                training=self._training,
-                round=work.round,
-                node=self._node.identity.node,
-                history=running.learner.history,
-                contributors=contributors_digest(contributors),
-                pieces=work.pieces,
-                digest=sha256_hex(share),
-                size_bytes=len(share),
-            )
+        own = ShareStatement(
+            training=self._training,
+            round=work.round,
+            node=self._node.identity.node,
+            history=running.learner.history,
+            contributors=contributors_digest(contributors),
+            pieces=work.pieces,
+            digest=sha256_hex(share),
+            size_bytes=len(share),
         )
         accepted = self._node.client.put_bytes(
-            f"{self._path}/rounds/{work.round}/shares/{work.assignment}", share, statement=statement, wait_s=wait_s
-        )
+            f"{self._path}/rounds/{work.round}/shares/{work.assignment}", share, statement=self._sign(own),
+            sha256=own.digest, wait_s=wait_s,
+        )  # fmt: skip
         self._status.shares += 1
         return accepted
 

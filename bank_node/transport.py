@@ -61,6 +61,7 @@ class Request:
         body: what is sent.
         headers: beside those that every request has.
         most_bytes: the longest answer that is read; None for the client's own limit.
+        sha256: of the body in hex, where the caller has it.
     """
 
     method: str
@@ -68,6 +69,7 @@ class Request:
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     most_bytes: int | None = None
+    sha256: str | None = None
 
     @property
     def what(self) -> str:

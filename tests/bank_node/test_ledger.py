@@ -189,3 +189,13 @@ def test_noise_over_entity_tables_needs_tables_with_noise(tmp_path, sigma, fits)
         return
     with pytest.raises(PolicyRefused, match=f"the table of training {OTHER}, which had none"):
         ledger(tmp_path).check("t", learned)
+
+
+def test_a_ledger_begun_anew_beside_a_running_node_has_the_trainings_that_go_on(tmp_path):
+    books, noisy = ledger(tmp_path, **WITH_BUDGET), plan()
+    books.spend(OTHER, noisy)
+    books.spend(OTHER, noisy)
+    assert len(books.read().entries) == 1
+    (tmp_path / "ledger.json").unlink()
+    books.spend(OTHER, noisy)
+    assert [entry.purpose for entry in books.read().entries] == [OTHER]
