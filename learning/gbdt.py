@@ -299,7 +299,8 @@ class GradientBoosting:
     def _apply_level(self, state: GbdtState, query: Query, aggregate: NDArray[np.float64]) -> GbdtState:
         growing = _growing(state)
         size = len(growing.asked) * growing.width * 2
-        sums = np.rint(aggregate[:size] / query.resolution).astype(np.int64).reshape(-1, growing.width, 2)
+        whole = aggregate[:size] / query.resolution
+        sums = np.rint(whole, out=whole).astype(np.int64).reshape(-1, growing.width, 2)
         if self._validates(state):
             scores = np.rint(aggregate[size:]).astype(np.int64).reshape(2, SCORE_CELLS)
             ap = average_precision(scores)

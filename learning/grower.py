@@ -104,7 +104,9 @@ def grow_level(growing: Growing, sums: NDArray[np.int64], unit: float, settings:
     Returns:
         The tree with its new children; nothing is asked when no node can be split any more.
     """
-    histograms = _complete(growing, sums)
+    frontier = list(growing.frontier)
+    whole = _complete(growing, sums)
+    histograms = dict(zip(frontier, whole, strict=True))
     root_sums = growing.sums
     if growing.level == 0:
         first = slice(int(growing.offsets[0]), int(growing.offsets[0] + bins.sizes[growing.columns[0]]))
@@ -112,9 +114,8 @@ def grow_level(growing: Growing, sums: NDArray[np.int64], unit: float, settings:
     growing = replace(growing, sums=root_sums)
     names = settings.inputs.names
     monotone = np.array([settings.monotone.get(names[k], 0) for k in growing.columns], dtype=np.int8)
-    frontier = list(growing.frontier)
     found = best_splits(
-        np.stack([histograms[node] for node in frontier]), growing.offsets, bins.sizes[growing.columns],
+        whole, growing.offsets, bins.sizes[growing.columns],
         bins.categorical[growing.columns], monotone, growing.bounds[frontier], regularisation(settings), unit,
     )  # fmt: skip
     gain, candidate, split_bin, default_left, left_sums = found
@@ -129,14 +130,19 @@ def grow_level(growing: Growing, sums: NDArray[np.int64], unit: float, settings:
     return grown.finish(histograms, settings)
 
 
-def _complete(growing: Growing, sums: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
-    """The histograms of the whole frontier: those that were summed, and the siblings' by subtraction."""
-    found = dict(zip(growing.asked, sums, strict=True))
-    for node in growing.frontier:
-        if node not in found:
+def _complete(growing: Growing, sums: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The histograms of the whole frontier in its order: those that were summed, the siblings' by subtraction."""
+    if growing.frontier == growing.asked:
+        return sums
+    summed = dict(zip(growing.asked, sums, strict=True))
+    found = np.empty((len(growing.frontier), *sums.shape[1:]), dtype=np.int64)
+    for node, histogram in zip(growing.frontier, found, strict=True):
+        if node in summed:
+            histogram[...] = summed[node]
+        else:
             parent = int(growing.parent[node])
             left, right = int(growing.left[parent]), int(growing.right[parent])
-            found[node] = growing.histograms[parent] - found[right if node == left else left]
+            np.subtract(growing.histograms[parent], summed[right if node == left else left], out=histogram)
     return found
 
 

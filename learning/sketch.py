@@ -65,9 +65,10 @@ class Grid:
 
     def counts(self, values: NDArray[np.float32]) -> NDArray[np.int64]:
         """Counts by cell, int64 of shape (cells,), without missing values."""
-        keys = ordered(values[~np.isnan(values)])
-        found = np.searchsorted(self.starts, keys, side="right") - 1
-        return np.bincount(found, minlength=self.cells).astype(np.int64)
+        # Sorted, so that the few starts are looked up among the many keys, and not the other way round.
+        keys = np.sort(ordered(values[~np.isnan(values)]))
+        begins = np.searchsorted(keys, self.starts.astype(np.uint32))
+        return np.diff(begins, append=len(keys)).astype(np.int64)
 
 
 #: The coarse cells as a grid.
@@ -84,18 +85,16 @@ def refine(counts: NDArray[np.int64], fine_cells: int) -> Grid:
     Returns:
         A grid that covers every number.
     """
-    total = int(counts.sum())
-    starts: list[NDArray[np.uint64]] = [np.zeros(1, dtype=np.uint64)]
     occupied = np.flatnonzero(counts)
-    for cell in occupied:
-        # A power of two, so that equal cells are cut alike; at most down to single float32 numbers.
-        wanted = max(1.0, fine_cells * counts[cell] / max(1, total))
-        bits = min(_SHIFT, int(np.ceil(np.log2(wanted))))
-        first = int(cell) << _SHIFT
-        starts.append(np.uint64(first) + (np.arange(1 << bits, dtype=np.uint64) << np.uint64(_SHIFT - bits)))
-        starts.append(np.array([(int(cell) + 1) << _SHIFT], dtype=np.uint64))
-    merged = np.unique(np.concatenate(starts))
-    return Grid(merged[merged < (1 << 32)])
+    # A power of two, so that equal cells are cut alike; at most down to single float32 numbers.
+    wanted = np.maximum(1.0, fine_cells * counts[occupied] / max(1, int(counts.sum())))
+    bits = np.minimum(_SHIFT, np.ceil(np.log2(wanted)).astype(np.int64))
+    parts = 1 << bits
+    place = np.arange(parts.sum()) - np.repeat(np.cumsum(parts) - parts, parts)
+    inside = (np.repeat(occupied, parts) << _SHIFT) + (place << np.repeat(_SHIFT - bits, parts))
+    # What lies between occupied cells is one cell, and so is what lies before the first and behind the last.
+    merged = np.unique(np.concatenate([[0], inside, (occupied + 1) << _SHIFT]))
+    return Grid(merged[merged < (1 << 32)].astype(np.uint64))
 
 
 def sharpen(grid: Grid, counts: NDArray[np.int64], max_bins: int) -> Grid:
