@@ -39,7 +39,8 @@ class Database:
 
     Args:
         url: SQLAlchemy's; ``sqlite:///file`` or ``postgresql+psycopg://…``.
-        pool_size: connections held; no one holds a connection while it waits for anything else.
+        pool_size: connections held, half of them for single statements where it is PostgreSQL; twice as many at most.
+            No one holds a connection while it waits for anything else.
         durable: a commit is on disk when it returns. For notes that may be lost with a crash it need not be, which
             saves waiting for the disk.
 
@@ -57,13 +58,17 @@ class Database:
         elif not durable:
             options["connect_args"] = {"options": "-c synchronous_commit=off"}
         # The connection used last is used next: its server process has everything at hand.
-        self.engine: Engine = create_engine(
-            parsed, pool_size=pool_size, max_overflow=pool_size, pool_use_lifo=True, **options
-        )
-        self._autocommitting = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        held = pool_size if self.is_sqlite else pool_size // 2
+        options |= {"pool_size": held, "max_overflow": held, "pool_use_lifo": True}
+        self.engine: Engine = create_engine(parsed, **options)
+        # PostgreSQL's connections for single statements are their own: to turn one into the other, and back, costs
+        # more than such a statement. SQLite's driver would forget how it was set up.
+        self._autocommitting = self.engine
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite if durable else _prepare_sqlite_undurable)
             event.listen(self.engine, "begin", _begin_sqlite)
+        else:
+            self._autocommitting = create_engine(parsed, isolation_level="AUTOCOMMIT", **options)
 
     @contextmanager
     def transaction(self, name: str) -> Iterator[Session]:
@@ -79,10 +84,9 @@ class Database:
     @contextmanager
     def reading(self, name: str) -> Iterator[Session]:
         """A session that only reads and never waits for a writer; each statement sees what is committed by then."""
-        with Session(self.engine, expire_on_commit=False, autoflush=False, info={"name": name}) as session:
-            # On PostgreSQL this saves two round trips; SQLite's driver would forget how it was set up.
-            options = {"writes": False} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
-            session.connection(execution_options=options)
+        with Session(self._autocommitting, expire_on_commit=False, autoflush=False, info={"name": name}) as session:
+            if self.is_sqlite:
+                session.connection(execution_options={"writes": False})
             yield session
 
     @contextmanager
@@ -102,12 +106,8 @@ class Database:
     @contextmanager
     def looking(self) -> Iterator[Connection]:
         """A connection that only reads, as `reading` does."""
-        if not self.is_sqlite:
-            with self._autocommitting.connect() as connection:
-                yield connection
-            return
-        with self.engine.connect() as connection:
-            yield connection.execution_options(writes=False)
+        with self._autocommitting.connect() as connection:
+            yield connection.execution_options(writes=False) if self.is_sqlite else connection
 
     def create(self, *, patience_s: float = 60.0) -> None:
         """Brings the tables to this version, in one process at a time.
@@ -160,6 +160,7 @@ class Database:
 
     def close(self) -> None:
         """Closes every connection."""
+        self._autocommitting.dispose()
         self.engine.dispose()
 
 

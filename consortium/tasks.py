@@ -10,7 +10,8 @@ from types import MappingProxyType
 from typing import Any, cast
 
 import structlog
-from sqlalchemy import CursorResult, bindparam, func, select, update
+from sqlalchemy import ScalarSelect, Table, bindparam, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, undefer
 
 from consortium.queue.port import Effects, TaskName
@@ -184,6 +185,51 @@ def learning_point(
     return runtime.states.at(training_id, learning, index, load)
 
 
+def _bytes_in(table: type[Contribution | Assignment]) -> ScalarSelect[int]:
+    """What the banks sent to a round."""
+    sent = func.coalesce(func.sum(table.size_bytes), 0)
+    return select(sent).where(table.training == Round.training, table.round == Round.index).scalar_subquery()
+
+
+# Built once, and as tables: to build a statement, or to keep the session's rows in step with it, costs more than to run
+# it.
+_ROUNDS = cast("Table", Round.__table__)
+_PUBLISH = (
+    update(_ROUNDS)
+    .where(
+        Round.training == bindparam("of_training"),
+        Round.index == bindparam("of_round"),
+        Round.state == RoundState.DECRYPTING.value,
+    )
+    .values(
+        {
+            name: bindparam(name, type_=_ROUNDS.c[name].type)
+            for name in (
+                "aggregate_digest",
+                "aggregate_size",
+                "aggregate_inline",
+                "aggregate_blob",
+                "applied_at",
+                "timings",
+            )
+        }
+    )
+    .values(
+        state=next_round_state(RoundState.DECRYPTING, RoundEvent.AGGREGATE_DECRYPTED).value,
+        bytes_in=_bytes_in(Contribution) + _bytes_in(Assignment),
+    )
+    .returning(_ROUNDS.c.contributors, _ROUNDS.c.query_digest)
+)
+
+
+def _open_statement(dialect: str) -> Any:
+    insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return insert(_ROUNDS).on_conflict_do_nothing().returning(_ROUNDS.c.index)
+
+
+_OPEN = {dialect: _open_statement(dialect) for dialect in ("sqlite", "postgresql")}
+
+
 def publish(
     runtime: Runtime, training_id: str, index: int, aggregate: bytes, after: LearningPoint, *,
     suspects: Sequence[str], timings: dict[str, float],
@@ -196,26 +242,12 @@ def publish(
     model = _model(runtime, after)
     with runtime.act("tasks.publish") as (s, effects, now):
         training = lock_training(s, training_id)
-        row = s.get_one(Round, (training_id, index))
-        done = cast(
-            "CursorResult[Any]",
-            s.execute(
-                update(Round)
-                .where(Round.training == training_id, Round.index == index, Round.state == RoundState.DECRYPTING.value)
-                .values(
-                    state=next_round_state(RoundState.DECRYPTING, RoundEvent.AGGREGATE_DECRYPTED).value,
-                    aggregate_digest=digest,
-                    aggregate_size=len(aggregate),
-                    aggregate_inline=inline,
-                    aggregate_blob=blob,
-                    applied_at=now,
-                    timings=timings,
-                    bytes_in=_bytes_in(s, training_id, index),
-                )
-                .execution_options(synchronize_session=False)
-            ),
-        )
-        if done.rowcount != 1 or training.round != index or training.history is None:
+        published = {
+            "of_training": training_id, "of_round": index, "aggregate_digest": digest, "aggregate_size": len(aggregate),
+            "aggregate_inline": inline, "aggregate_blob": blob, "applied_at": now, "timings": timings,
+        }  # fmt: skip
+        row = s.connection().execute(_PUBLISH, published).one_or_none()
+        if row is None or training.round != index or training.history is None:
             return
         named = contributors_digest([NodeId(node) for node in row.contributors or ()])
         training.history = next_history(
@@ -226,21 +258,6 @@ def publish(
         _accuse(s, training, index, suspects, now)
         open_next(s, training, after, model, effects, now=now)
     runtime.states.keep(training_id, after)
-
-
-_BYTES_IN = select(
-    select(func.coalesce(func.sum(Contribution.size_bytes), 0))
-    .where(Contribution.training == bindparam("training"), Contribution.round == bindparam("round"))
-    .scalar_subquery()
-    + select(func.coalesce(func.sum(Assignment.size_bytes), 0))
-    .where(Assignment.training == bindparam("training"), Assignment.round == bindparam("round"))
-    .scalar_subquery()
-)
-
-
-def _bytes_in(s: Session, training_id: str, index: int) -> int:
-    """What the banks sent to a round."""
-    return int(s.scalar(_BYTES_IN, {"training": training_id, "round": index}) or 0)
 
 
 def _accuse(s: Session, training: Training, index: int, suspects: Sequence[str], now: float) -> None:
@@ -283,16 +300,17 @@ def open_next(
             move_training(s, training, TrainingEvent.ROUNDS_FINISHED, effects, now=now)
         return
     query = point.query
-    if query is None or s.get(Round, (training.id, point.round)) is not None:
+    if query is None:
         return
-    s.add(
-        Round(
-            training=training.id, index=point.round, state=RoundState.COLLECTING.value, query_name=query.name,
-            query_digest=query.digest().hex(), length=query.length, bound=query.bound, resolution=query.resolution,
-            history=training.history, opened_at=now, deadline_at=now + plan.deadlines.contribution_s, timings={},
-            ranges=1, doubted=False, bytes_in=0,
-        )
-    )  # fmt: skip
+    opened = {
+        "training": training.id, "index": point.round, "state": RoundState.COLLECTING.value, "query_name": query.name,
+        "query_digest": query.digest().hex(), "length": query.length, "bound": query.bound,
+        "resolution": query.resolution, "history": training.history, "opened_at": now,
+        "deadline_at": now + plan.deadlines.contribution_s, "timings": {}, "ranges": 1, "doubted": False, "bytes_in": 0,
+    }  # fmt: skip
+    c = s.connection()
+    if c.execute(_OPEN[c.dialect.name], opened).first() is None:  # somebody has opened it
+        return
     effects.wake.update(member.node for member in roster_of(training).members)
     effects.wake.add(training.id)
 

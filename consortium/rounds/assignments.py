@@ -41,13 +41,19 @@ class SharesOutcome:
     wanted: int = 0
 
 
-def settle_shares(scene: Scene, row: Round) -> SharesOutcome:
-    """Gathers votes first (with agreement), then assigns every piece that nobody covers or is asked for."""
+def settle_shares(scene: Scene, row: Round, *, asked_before: bool) -> SharesOutcome:
+    """Gathers votes first (with agreement), then assigns every piece that nobody covers or is asked for.
+
+    Args:
+        scene: what is settled.
+        row: the round, locked.
+        asked_before: somebody may have been asked: not in the transaction that has fixed the contributor set.
+    """
     if scene.plan.protection.agreement:
         short = _settle_votes(scene, row, _committee(scene))
         if short is not None:
             return short
-    assignments = assignments_of(scene.s, row)
+    assignments = assignments_of(scene.s, row) if asked_before else []
     for assignment in assignments:
         if assignment.state == "open" and scene.now >= assignment.deadline_at:
             assignment.state = "cancelled"

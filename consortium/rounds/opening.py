@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import BindParameter, bindparam, select
 from sqlalchemy.orm import Session, undefer
 
 import crypto
@@ -84,10 +84,39 @@ class Opened:
     why: str = ""
 
 
+# Built once: to build a statement costs about as much as to run it.
+_TRAINING: BindParameter[str] = bindparam("training")
+_INDEX: BindParameter[int] = bindparam("round")
+_CLOSING = (
+    select(Training, Round)
+    .join(Round, Round.training == Training.id)
+    .where(Training.id == _TRAINING, Round.index == _INDEX)
+)
+_RANGES = (
+    select(SumRange.first_chunk, SumRange.chunk_count, SumRange.blob)
+    .where(SumRange.training == _TRAINING, SumRange.round == _INDEX)
+    .order_by(SumRange.first_chunk)
+)
+_BODIES = (
+    select(Contribution.node, Contribution.inline, Contribution.blob)
+    .where(Contribution.training == _TRAINING, Contribution.round == _INDEX)
+    .order_by(Contribution.node)
+)
+_ANSWERS = (
+    select(Assignment)
+    .where(Assignment.training == _TRAINING, Assignment.round == _INDEX)
+    .order_by(Assignment.number)
+    .options(undefer(Assignment.inline))
+)
+
+
 def find_closing(s: Session, training_id: str, index: int) -> Closing | None:
     """What a round is opened with; None while something is missing, or once it is over."""
-    training, row = s.get(Training, training_id), s.get(Round, (training_id, index))
-    if training is None or row is None or row.status is not RoundState.DECRYPTING or training.status.ended:
+    found = s.execute(_CLOSING, {"training": training_id, "round": index}).one_or_none()
+    if found is None:
+        return None
+    training, row = found
+    if row.status is not RoundState.DECRYPTING or training.status.ended:
         return None
     plan = plan_of(training)
     bodies = bodies_of(training, plan, row)
@@ -111,26 +140,17 @@ def find_closing(s: Session, training_id: str, index: int) -> Closing | None:
 
 
 def _ranges(s: Session, row: Round) -> tuple[tuple[int, int, StoredBody | None], ...]:
-    parts = s.execute(
-        select(SumRange.first_chunk, SumRange.chunk_count, SumRange.blob)
-        .where(SumRange.training == row.training, SumRange.round == row.index)
-        .order_by(SumRange.first_chunk)
-    )
+    if row.ranges == 1:  # it is summed by the task that opens it
+        return ()
+    parts = s.execute(_RANGES, {"training": row.training, "round": row.index})
     return tuple((first, count, None if blob is None else StoredBody(None, blob)) for first, count, blob in parts)
 
 
 def contribution_bodies(s: Session, row: Round) -> list[StoredBody]:
     """The bodies of the fixed contributor set."""
-    found = s.execute(
-        select(Contribution.inline, Contribution.blob)
-        .where(
-            Contribution.training == row.training,
-            Contribution.round == row.index,
-            Contribution.node.in_(row.contributors or ()),
-        )
-        .order_by(Contribution.node)
-    )
-    return [StoredBody(inline, blob) for inline, blob in found]
+    fixed = set(row.contributors or ())
+    found = s.execute(_BODIES, {"training": row.training, "round": row.index})
+    return [StoredBody(inline, blob) for node, inline, blob in found if node in fixed]
 
 
 def _piece_count(bodies: RoundBodies) -> int:
@@ -138,13 +158,7 @@ def _piece_count(bodies: RoundBodies) -> int:
 
 
 def _answers(s: Session, row: Round) -> list[Assignment]:
-    found = s.scalars(
-        select(Assignment)
-        .where(Assignment.training == row.training, Assignment.round == row.index)
-        .order_by(Assignment.number)
-        .options(undefer(Assignment.inline))
-    )
-    return list(found)
+    return list(s.scalars(_ANSWERS, {"training": row.training, "round": row.index}))
 
 
 def _covers(row: Round, assignments: Sequence[Assignment], pieces: int) -> tuple[Cover, ...]:

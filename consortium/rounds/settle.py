@@ -22,7 +22,13 @@ _STATES = select(Contribution.node, Contribution.state).where(
     Contribution.training == bindparam("training"), Contribution.round == bindparam("round")
 )
 
-_LOCK = {"key_share": True}  # PostgreSQL's FOR NO KEY UPDATE: rows that refer to the round may still be written
+# PostgreSQL's FOR NO KEY UPDATE: rows that refer to the round may still be written.
+_LOCK_ROUND = (
+    select(Round)
+    .where(Round.training == bindparam("training"), Round.index == bindparam("round"))
+    .with_for_update(key_share=True)
+    .execution_options(populate_existing=True)
+)
 
 
 def settle_round(scene: Scene) -> None:
@@ -31,18 +37,18 @@ def settle_round(scene: Scene) -> None:
     if training.pause == "operator":
         return
     # Locked, since a contribution is taken without the training's lock: whoever fixes U must have seen it.
-    row = s.get(Round, (training.id, training.round), with_for_update=_LOCK, populate_existing=True)
+    row = s.scalar(_LOCK_ROUND, {"training": training.id, "round": training.round})
     if row is None:
         if training.status is TrainingState.RUNNING:
             scene.effects.queue(TaskName.ADVANCE, training.id)
         return
-    if row.status is RoundState.COLLECTING:
-        _settle_collecting(scene, row)
+    just_fixed = row.status is RoundState.COLLECTING and _settle_collecting(scene, row)
     if row.status is RoundState.DECRYPTING:
-        _settle_decrypting(scene, row)
+        _settle_decrypting(scene, row, just_fixed=just_fixed)
 
 
-def _settle_collecting(scene: Scene, row: Round) -> None:
+def _settle_collecting(scene: Scene, row: Round) -> bool:
+    """Whether the contributor set is fixed now."""
     s, training, plan, now = scene.s, scene.training, scene.plan, scene.now
     found = s.execute(_STATES, {"training": row.training, "round": row.index}).all()
     states: dict[str, str] = {item.node: item.state for item in found}
@@ -56,22 +62,23 @@ def _settle_collecting(scene: Scene, row: Round) -> None:
     wanted = plan.cohort.min_banks
     if training.status is TrainingState.PAUSED:
         if len(accepted) + len(unchecked) + len(waiting) < wanted:
-            return
+            return False
         row.deadline_at = now + plan.deadlines.contribution_s
         scene.move(TrainingEvent.RESUME, reason="enough banks are back")
         scene.effects.wake.update(member.node for member in waiting)
     if unchecked:  # their validation is queued, and ends here again
-        return
+        return False
     if waiting and now >= row.deadline_at:
         for member in waiting:
             scene.away(member, f"no contribution to round {row.index}", round_index=row.index)
         waiting = []
     if waiting:
-        return
+        return False
     if len(accepted) < wanted:
         _pause(scene, row, members, f"{len(accepted)} of {len(members)} banks contributed", wanted)
-    else:
-        _fix_contributors(scene, row, accepted)
+        return False
+    _fix_contributors(scene, row, accepted)
+    return True
 
 
 def _pause(scene: Scene, row: Round, members: list[TrainingMember], got: str, wanted: int) -> None:
@@ -99,10 +106,10 @@ def _fix_contributors(scene: Scene, row: Round, contributors: list[str]) -> None
             scene.effects.queue(TaskName.SUM_RANGE, row.training, row.index, first)
 
 
-def _settle_decrypting(scene: Scene, row: Round) -> None:
+def _settle_decrypting(scene: Scene, row: Round, *, just_fixed: bool) -> None:
     s, training, plan, now = scene.s, scene.training, scene.plan, scene.now
     if plan.protection.level is ProtectionLevel.CKKS:
-        outcome = settle_shares(scene, row)
+        outcome = settle_shares(scene, row, asked_before=not just_fixed)
         if outcome.short is not None:
             _pause(scene, row, scene.members, outcome.short, outcome.wanted)
             return
