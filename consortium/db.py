@@ -68,7 +68,9 @@ class Database:
             event.listen(self.engine, "connect", _prepare_sqlite if durable else _prepare_sqlite_undurable)
             event.listen(self.engine, "begin", _begin_sqlite)
         else:
-            self._autocommitting = create_engine(parsed, isolation_level="AUTOCOMMIT", **options)
+            self._autocommitting = create_engine(
+                parsed, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, pool_reset_on_return=None, **options
+            )
 
     @contextmanager
     def transaction(self, name: str) -> Iterator[Session]:
