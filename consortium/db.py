@@ -69,7 +69,11 @@ class Database:
             event.listen(self.engine, "begin", _begin_sqlite)
         else:
             self._autocommitting = create_engine(
-                parsed, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, pool_reset_on_return=None, **options
+                parsed,
+                isolation_level="AUTOCOMMIT",
+                skip_autocommit_rollback=True,
+                pool_reset_on_return=None,
+                **options,
             )
 
     @contextmanager

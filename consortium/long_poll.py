@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import bindparam, select
 
 from consortium.models.service import digests_in_force
 from consortium.runtime import Runtime
@@ -15,8 +14,17 @@ from consortium.work import work_of
 from protocol.messages import Accepted, Work
 from protocol.states import TrainingState
 
-_ENDED = [state.value for state in TrainingState if state.ended]
-
+# Built once: to build a statement costs about as much as to run it.
+_AWAY_FROM = (
+    select(TrainingMember.training)
+    .join(Training, Training.id == TrainingMember.training)
+    .where(
+        TrainingMember.node == bindparam("node"),
+        TrainingMember.away_since.is_not(None),
+        TrainingMember.misses < PATIENCE,
+        Training.state.not_in([state.value for state in TrainingState if state.ended]),
+    )
+)
 
 #: After an answer a node owes nothing until it is woken; if it does after all, it learns so after so many seconds.
 SETTLE_S = 0.5
@@ -56,23 +64,8 @@ def accepted(runtime: Runtime, node: str, wait_s: float | None, ticket: int | No
 
 def note_presence(runtime: Runtime, node: str) -> None:
     """A node asks for work: where it was away it is counted on again."""
-    with runtime.db.reading("work.away") as s:
-        away = _away_from(s, node)
+    with runtime.db.looking() as c:
+        away = c.execute(_AWAY_FROM, {"node": node}).scalars().all()
     for training_id in away:
         with runtime.act("trainings.hear_of") as (s, effects, now):
             hear_of(s, training_id, node, effects, now=now)
-
-
-def _away_from(s: Session, node: str) -> list[str]:
-    return list(
-        s.scalars(
-            select(TrainingMember.training)
-            .join(Training, Training.id == TrainingMember.training)
-            .where(
-                TrainingMember.node == node,
-                TrainingMember.away_since.is_not(None),
-                TrainingMember.misses < PATIENCE,
-                Training.state.not_in(_ENDED),
-            )
-        )
-    )
