@@ -76,7 +76,7 @@ class BankLedger:
     def __init__(self, path: Path, disk: Disk, policy: PolicySettings, registry: Registry) -> None:
         self._path, self._disk, self._policy, self._registry = path, disk, policy, registry
         # In which state of the file a training's cost was seen written down: every round asks.
-        self._seen: dict[str, tuple[int, int]] = {}
+        self._seen: dict[str, tuple[int, int, int]] = {}
 
     def read(self) -> PrivacyLedger:
         """What was spent so far, under the budget that the policy has now.
@@ -122,23 +122,26 @@ class BankLedger:
         Raises:
             BudgetExhausted: other trainings have used up what was left; nothing is written.
         """
-        if training in self._seen and self._seen[training] == self._file_state():
+        state = self._file_state()  # before it is read: whatever is put there meanwhile is another state
+        if state is not None and self._seen.get(training) == state:
             return
         ledger = self.read()
-        if not self._spent(ledger, training):
-            noise = noise_of(plan)
-            if noise is not None:
-                self._require_budget(ledger, training, plan, noise)
-            spent = ledger.record(training, None if noise is None else noise.cost)
-            self._disk.write(self._path, spent.to_json().encode())
-        self._seen[training] = self._file_state()
+        if self._spent(ledger, training):
+            if state is not None:
+                self._seen[training] = state
+            return
+        noise = noise_of(plan)
+        if noise is not None:
+            self._require_budget(ledger, training, plan, noise)
+        spent = ledger.record(training, None if noise is None else noise.cost)
+        self._disk.write(self._path, spent.to_json().encode())
 
-    def _file_state(self) -> tuple[int, int]:
+    def _file_state(self) -> tuple[int, int, int] | None:
         try:
             stat = self._path.stat()
         except FileNotFoundError:
-            return (0, 0)
-        return stat.st_mtime_ns, stat.st_size
+            return None
+        return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
     def _require_own_features(self, plan: Plan) -> None:
         """Noise covers what one record adds to a sum; derived features may carry it into what others add."""

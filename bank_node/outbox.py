@@ -30,7 +30,8 @@ class Outbox:
     def __init__(self, path: Path, disk: Disk) -> None:
         self._path = path
         self._disk = disk
-        # Of which round it is; None until this process has seen or made one.
+        # The round of the contribution that this process has last kept or found whole; None before the first. One that
+        # was not flushed to its end is none, though its bytes may lie there.
         self._kept: int | None = None
 
     def put(self, statement: SignedStatement, contribution: bytes) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import tenacity
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, BigInteger, Connection, Engine, Integer, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 
@@ -34,13 +34,17 @@ class Base(DeclarativeBase):
     """Base of all tables."""
 
 
+#: A number of bytes: a body alone may have 2 GiB. SQLite's integers have 64 bits under their own name.
+ByteCount = BigInteger().with_variant(Integer, "sqlite")
+
+
 class Database:
     """One database, as the service and the workers use it.
 
     Args:
         url: SQLAlchemy's; ``sqlite:///file`` or ``postgresql+psycopg://…``.
-        pool_size: connections held, half of them for single statements where it is PostgreSQL; twice as many at most.
-            No one holds a connection while it waits for anything else.
+        pool_size: connections held, twice as many at most; on PostgreSQL as many again for single statements. No one
+            holds a connection while it waits for anything else.
         durable: a commit is on disk when it returns. For notes that may be lost with a crash it need not be, which
             saves waiting for the disk.
 
@@ -58,8 +62,7 @@ class Database:
         elif not durable:
             options["connect_args"] = {"options": "-c synchronous_commit=off"}
         # The connection used last is used next: its server process has everything at hand.
-        held = pool_size if self.is_sqlite else pool_size // 2
-        options |= {"pool_size": held, "max_overflow": held, "pool_use_lifo": True}
+        options |= {"pool_size": pool_size, "max_overflow": pool_size, "pool_use_lifo": True}
         self.engine: Engine = create_engine(parsed, **options)
         # PostgreSQL's connections for single statements are their own: to turn one into the other, and back, costs
         # more than such a statement. SQLite's driver would forget how it was set up.
@@ -68,13 +71,9 @@ class Database:
             event.listen(self.engine, "connect", _prepare_sqlite if durable else _prepare_sqlite_undurable)
             event.listen(self.engine, "begin", _begin_sqlite)
         else:
-            self._autocommitting = create_engine(
-                parsed,
-                isolation_level="AUTOCOMMIT",
-                skip_autocommit_rollback=True,
-                pool_reset_on_return=None,
-                **options,
-            )
+            options |= {"skip_autocommit_rollback": True, "pool_reset_on_return": None}
+            self._autocommitting = create_engine(parsed, isolation_level="AUTOCOMMIT", **options)
+            event.listen(self._autocommitting, "checkin", _require_idle)
 
     @contextmanager
     def transaction(self, name: str) -> Iterator[Session]:
@@ -226,6 +225,14 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _require_idle(connection: Any, record: Any) -> None:
+    """A connection for single statements that was left in a transaction is closed, which undoes what was begun."""
+    from psycopg.pq import TransactionStatus  # noqa: PLC0415  # where there is SQLite alone it is not loaded
+
+    if connection is not None and connection.info.transaction_status != TransactionStatus.IDLE:
+        record.invalidate()
 
 
 def _begin_sqlite(connection: Any) -> None:

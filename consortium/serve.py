@@ -76,12 +76,11 @@ def make_app(settings: Settings) -> Flask:
     from consortium.open_runtime import open_server_runtime  # noqa: PLC0415
 
     configure_logging(settings.log_level)
+    keep_loaded()
     opened = ExitStack()
     runtime = opened.enter_context(open_server_runtime(settings))
     atexit.register(opened.close)
-    app = create_app(runtime, settings)
-    keep_loaded()
-    return app
+    return create_app(runtime, settings)
 
 
 def serve(listening: socket.socket, settings: Settings) -> None:

@@ -17,6 +17,9 @@ from numba.extending import intrinsic
 jit: Any = nb.njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 inline: Any = nb.njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", inline="always")
 
+#: The inverse transform takes its first three layers in blocks of eight.
+LEAST_DEGREE = 8
+
 _ONE, _TWO = nb.uint64(1), nb.uint64(2)
 
 

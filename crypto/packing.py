@@ -85,7 +85,8 @@ def reduce_and_pack_chunks(
 def largest(data: Any, count: int, residue_bytes: int) -> int:
     """The largest residue of a packed chunk, for its check against the prime.
 
-    NumPy's alone, from the top plane down among those that are largest so far: what takes uploads needs no compiler.
+    NumPy's alone, from the top plane down among those that are largest so far: a server that takes uploads has then
+    nothing to compile, and no compiler in its memory.
     """
     found = 0
     among: slice | NDArray[np.intp] = slice(None)

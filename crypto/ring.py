@@ -29,6 +29,8 @@ class RingPrime:
     """
 
     def __init__(self, prime: int, degree: int) -> None:
+        if degree < kernels.LEAST_DEGREE:
+            raise ValueError(f"ring: expected at least {kernels.LEAST_DEGREE} coefficients, got {degree}")
         self.prime = prime
         self.p = np.uint64(prime)
         self.ratio = np.uint64((1 << 64) // prime)

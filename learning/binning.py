@@ -10,13 +10,11 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from learning.limits import MAX_BINS
 from learning.row_slices import row_slices
 from learning.schema import BooleanFeature, CategoricalFeature, FeatureSchema
 
 jit: Any = nb.njit(nogil=True, cache=True, boundscheck=False)
-
-#: A bin's number is one byte; the last bin of each feature is for missing values.
-MAX_BINS = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +65,12 @@ class Bins:
 
         Args:
             X: float32, shape (n, f), NaN where missing.
+
+        Raises:
+            ValueError: as many columns as features are wanted.
         """
+        if X.shape[1] != len(self.edges):
+            raise ValueError(f"X: expected {len(self.edges)} columns, got {X.shape[1]}")
         out = np.empty(X.shape, dtype=np.uint8)
         padded = np.full((len(self.edges), MAX_BINS - 1), np.inf, dtype=np.float32)
         for k, edges in enumerate(self.edges):

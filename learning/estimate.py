@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from learning import sketch
-from learning.binning import MAX_BINS
 from learning.drift import DriftSettings
 from learning.entities import EntityTableSettings
 from learning.evaluation import SCORE_CELLS
 from learning.gbdt_settings import GbdtSettings
+from learning.limits import MAX_BINS
 from learning.logistic_settings import FedAvgSettings, LogisticSettings
 from learning.query import Query
 from learning.random_trees_settings import RandomTreesSettings

@@ -19,13 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning import sketch
-from learning.binning import MAX_BINS, Bins
+from learning.binning import Bins
 from learning.counting import COUNT_VALUES, Counts, count_bound, require_within, resolution_of
 from learning.evaluation import SCORE_CELLS, average_precision, evaluate, part_score_histogram
 from learning.gbdt_model import GbdtModel
 from learning.gbdt_settings import GbdtSettings
 from learning.grower import Growing, grow_level, plant
 from learning.histogram import logistic_gradients, node_histograms, room_for_gradients
+from learning.limits import MAX_BINS
 from learning.query import LocalCache, Query
 from learning.row_slices import row_slices
 from learning.schema import BooleanFeature, CategoricalFeature, Dataset, Part

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from learning.binning import MAX_BINS
 from learning.counting import count_bound
+from learning.limits import MAX_BINS
 from learning.schema import FeatureSchema
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from learning.binning import MAX_BINS
+from learning.limits import MAX_BINS
 from learning.schema import FeatureSchema, NumericFeature
 
 

@@ -98,8 +98,12 @@ _RANGES = (
     .order_by(SumRange.first_chunk)
 )
 _BODIES = (
-    select(Contribution.node, Contribution.inline, Contribution.blob)
-    .where(Contribution.training == _TRAINING, Contribution.round == _INDEX)
+    select(Contribution.inline, Contribution.blob)
+    .where(
+        Contribution.training == _TRAINING,
+        Contribution.round == _INDEX,
+        Contribution.node.in_(bindparam("nodes", expanding=True)),
+    )
     .order_by(Contribution.node)
 )
 _ANSWERS = (
@@ -148,9 +152,8 @@ def _ranges(s: Session, row: Round) -> tuple[tuple[int, int, StoredBody | None],
 
 def contribution_bodies(s: Session, row: Round) -> list[StoredBody]:
     """The bodies of the fixed contributor set."""
-    fixed = set(row.contributors or ())
-    found = s.execute(_BODIES, {"training": row.training, "round": row.index})
-    return [StoredBody(inline, blob) for node, inline, blob in found if node in fixed]
+    key = {"training": row.training, "round": row.index, "nodes": row.contributors or []}
+    return [StoredBody(inline, blob) for inline, blob in s.execute(_BODIES, key)]
 
 
 def _piece_count(bodies: RoundBodies) -> int:

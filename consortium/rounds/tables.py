@@ -7,7 +7,7 @@ from __future__ import annotations
 from sqlalchemy import JSON, ForeignKey, ForeignKeyConstraint, Index, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from consortium.db import Base
+from consortium.db import Base, ByteCount
 from protocol.states import RoundState
 
 
@@ -45,10 +45,10 @@ class Round(Base):
     ranges: Mapped[int] = mapped_column(default=1)
     doubted: Mapped[bool] = mapped_column(default=False)
     aggregate_digest: Mapped[str | None] = mapped_column(String(64))
-    aggregate_size: Mapped[int | None]
+    aggregate_size: Mapped[int | None] = mapped_column(ByteCount)
     aggregate_inline: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
     aggregate_blob: Mapped[str | None] = mapped_column(String(200))
-    bytes_in: Mapped[int] = mapped_column(default=0)
+    bytes_in: Mapped[int] = mapped_column(ByteCount, default=0)
     timings: Mapped[dict[str, float]] = mapped_column(JSON, default=dict)
 
     @property
@@ -72,7 +72,7 @@ class Contribution(Base):
     node: Mapped[str] = mapped_column(String(36), primary_key=True)
     statement: Mapped[str] = mapped_column(Text)
     digest: Mapped[str] = mapped_column(String(64))
-    size_bytes: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(ByteCount)
     inline: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
     blob: Mapped[str | None] = mapped_column(String(200))
     state: Mapped[str] = mapped_column(String(10))
@@ -114,7 +114,7 @@ class Assignment(Base):
     deadline_at: Mapped[float]
     statement: Mapped[str | None] = mapped_column(Text, deferred=True)
     digest: Mapped[str | None] = mapped_column(String(64))
-    size_bytes: Mapped[int | None]
+    size_bytes: Mapped[int | None] = mapped_column(ByteCount)
     inline: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
     blob: Mapped[str | None] = mapped_column(String(200))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from consortium.db import Base
+from consortium.db import Base, ByteCount
 from protocol.plan import Plan
 from protocol.roster import Roster
 from protocol.states import TrainingState
@@ -123,7 +123,7 @@ class SealedMessageRow(Base):
     dealer: Mapped[str] = mapped_column(String(36), primary_key=True)
     recipient: Mapped[str] = mapped_column(String(36), primary_key=True)
     digest: Mapped[str] = mapped_column(String(64))
-    size_bytes: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(ByteCount)
     inline: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
     blob: Mapped[str | None] = mapped_column(String(200))
 

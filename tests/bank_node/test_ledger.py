@@ -196,6 +196,25 @@ def test_a_ledger_begun_anew_beside_a_running_node_has_the_trainings_that_go_on(
     books.spend(OTHER, noisy)
     books.spend(OTHER, noisy)
     assert len(books.read().entries) == 1
-    (tmp_path / "ledger.json").unlink()
+    for _ in range(2):
+        (tmp_path / "ledger.json").unlink()
+        books.spend(OTHER, noisy)
+        books.spend(OTHER, noisy)
+        assert [entry.purpose for entry in books.read().entries] == [OTHER]
+
+
+def test_a_ledger_put_back_while_a_training_is_written_down_gets_it_at_the_next_round(tmp_path, monkeypatch):
+    books, noisy = ledger(tmp_path), plan()
+    books.spend("first", noisy)
+    backup = (tmp_path / "ledger.json").read_bytes()
+    write = Disk.write
+
+    def restored(self, path, data, **options):
+        write(self, path, data, **options)
+        path.write_bytes(backup)
+
+    monkeypatch.setattr(Disk, "write", restored)
     books.spend(OTHER, noisy)
-    assert [entry.purpose for entry in books.read().entries] == [OTHER]
+    monkeypatch.undo()
+    books.spend(OTHER, noisy)
+    assert [entry.purpose for entry in books.read().entries] == ["first", OTHER]

@@ -6,11 +6,12 @@ import importlib
 import pkgutil
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
 import consortium
 from consortium.db import Base, Database
@@ -41,6 +42,40 @@ def test_an_empty_database_gets_exactly_the_tables_that_the_code_describes(url):
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
         assert set(Base.metadata.tables) == set(inspect(connection).get_table_names()) - {"alembic_version"}
+    database.close()
+
+
+def test_a_database_of_the_first_revision_is_brought_to_this_one(url):
+    for module in pkgutil.walk_packages(consortium.__path__, "consortium."):
+        if module.name.endswith(".tables"):
+            importlib.import_module(module.name)
+    database = Database(url)
+    config = Config()
+    config.set_main_option("script_location", "consortium:migrations")
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    database.create()
+    with database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    database.close()
+
+
+def test_a_connection_left_in_a_transaction_is_not_used_again(url):
+    database = Database(url)
+    database.create()
+    with database.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE kept (number INTEGER)"))
+    if not database.is_sqlite:
+        with database.noting() as connection:
+            connection.execute(text("BEGIN"))
+            connection.execute(text("INSERT INTO kept VALUES (1)"))
+    with database.noting() as connection:
+        connection.execute(text("INSERT INTO kept VALUES (2)"))
+    other = Database(url)
+    with other.looking() as connection:
+        assert connection.execute(text("SELECT number FROM kept")).scalars().all() == [2]
+    other.close()
     database.close()
 
 

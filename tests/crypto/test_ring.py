@@ -42,3 +42,8 @@ def test_the_constants_of_fixed_factors_are_the_quotients_that_they_stand_for():
         factors = np.concatenate([[0, 1, prime.prime - 1], rng.integers(0, prime.prime, 500)]).astype(np.uint64)
         expected = [(int(factor) << 64) // prime.prime for factor in factors]
         assert prime.shoup_table(factors).tolist() == expected
+
+
+def test_a_ring_of_less_than_eight_coefficients_is_refused():
+    with pytest.raises(ValueError, match="at least 8 coefficients, got 4"):
+        ring_prime(PARAMETERS.q0, 4)
