@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,21 @@ def _of_digest(service: Service, name: str, digest: str) -> dict[str, Any]:
     return next(iter(found.values()))
 
 
+def _named(service: Service, given: str) -> str:
+    """A name as it is, or the digest of which, or of whose training, this is the beginning that `model list` shows."""
+    wanted = given.rstrip("…").lower()
+    if not re.fullmatch(r"[0-9a-f-]{6,63}", wanted):
+        return given
+    models = service.get("/v1/models")["models"]
+    if any(m["name"] == given or wanted in {m["digest"], m["training"]} for m in models):
+        return given
+    found = {m["training"]: m for m in models if m["digest"].startswith(wanted) or m["training"].startswith(wanted)}
+    if len({m["digest"] for m in found.values()}) > 1:
+        got = ", ".join(f"{m['digest'][:16]} of training {m['training']}" for m in list(found.values())[:5])
+        refuse(f"model {given!r}: expected the beginning of one model's digest, got that of {got}", EXIT_REFUSED)
+    return next((m["digest"] for m in found.values()), given)
+
+
 @model.command()
 @click.argument("name")
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write it as one HTML file, with curves.")
@@ -97,7 +113,8 @@ def _of_digest(service: Service, name: str, digest: str) -> dict[str, Any]:
 def card(name: str, html: Path | None, url: str, token: str, as_json: bool) -> None:
     r"""Show a model's card: what it was made of, how good it is, how it was protected.
 
-    By training, by digest, or by name: the one in force, or else the newest, so that it can be read before a promotion.
+    By training, by digest (the first characters are enough), or by name: the one in force, or else the newest, so that
+    it can be read before a promotion.
 
     \b
     Example:
@@ -106,7 +123,8 @@ def card(name: str, html: Path | None, url: str, token: str, as_json: bool) -> N
     """
     if html is not None:
         require_writable(html)
-    found = Service(url, token).get(f"/v1/models/{name}/card")
+    service = Service(url, token)
+    found = service.get(f"/v1/models/{_named(service, name)}/card")
     if html is not None:
         _write_page(found, html)
     if as_json:
@@ -129,13 +147,15 @@ def _write_page(card: dict[str, Any], out: Path) -> None:
 @click.argument("digest")
 @service_options
 def promote(digest: str, url: str, token: str, as_json: bool) -> None:
-    r"""Put a model in force under its name: by its training or its digest. The banks' nodes score with it from then on.
+    r"""Put a model in force under its name: by its training or its digest, or the first characters of either. The
+    banks' nodes score with it from then on.
 
     \b
     Example:
-      consortium model promote 3f0d…
+      consortium model promote cc6cdc61
     """
-    view = Service(url, token).post(f"/v1/models/{digest}/promotion")
+    service = Service(url, token)
+    view = service.post(f"/v1/models/{_named(service, digest)}/promotion")
     if as_json:
         show_json(view)
     else:

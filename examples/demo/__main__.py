@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from consortium.cli.help import with_kept_lines
 from examples.demo.case import Case, simulated
 from examples.demo.deployment import DemoFailed, Deployment
 from examples.demo.own_table import read_own_table
@@ -26,7 +27,7 @@ if not console.is_terminal:
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("out"), show_default=True,
-              help="Folder for pictures, report and models.")  # fmt: skip
+              help="Folder for pictures and report.")  # fmt: skip
 @click.option("--data", type=click.Path(path_type=Path, dir_okay=False, exists=True),
               help="A CSV or Parquet table of your own instead of simulated transactions.")  # fmt: skip
 @click.option("--banks", type=click.IntRange(3, 9), default=5, show_default=True)
@@ -189,6 +190,8 @@ def show(results: Any, out: Path) -> Path:
         console.print(f"picture: {path}")
     return report.write_html(results, pictures, out)
 
+
+with_kept_lines(main)
 
 if __name__ == "__main__":
     main()

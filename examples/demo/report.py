@@ -103,6 +103,7 @@ def _brought(results: Results, path: Path) -> Path:
         values = [results.brought[risk, who] for risk in _RISKS]
         bars = panel.bar(x + (k - 0.5) * 0.38, values, 0.36, label=name, color=colour)
         panel.bar_label(bars, fmt="%.2f", padding=2, fontsize=9)
+    panel.margins(y=0.12)  # room for the labels
     panel.set_xticks(x, list(_RISKS.values()))
     panel.set_ylabel("average precision, mean of banks")
     panel.set_title("what the tables brought, what the model brought", loc="left")

@@ -6,8 +6,10 @@ import hashlib
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
 from consortium.access.service import Role, create_token
+from consortium.cli.main import main
 from tests.common.http_service import served
 from tests.common.http_training import run_training
 from tests.common.tables_learning import build
@@ -54,3 +56,20 @@ def test_the_bytes_are_named_by_their_hash_also_where_the_digest_is_another(worl
     assert hashlib.sha256(content).hexdigest() == view["sha256"]
     assert view["sha256"] != view["digest"]  # a risk table's digest is of its counts
     assert operator.get(f"/v1/models/{training.id}/card").json()["sha256"] == view["sha256"]
+
+
+def test_the_command_line_takes_what_its_list_shows(world):
+    operator, training, _ = world
+    token = operator.headers["Authorization"].removeprefix("Bearer ")
+
+    def run(*arguments):
+        return CliRunner().invoke(main, ["model", *arguments, "--url", str(operator.base_url), "--token", token])
+
+    shown = run("list").output
+    digest, identifier = training.model_digest[:16], training.id[:8]
+    assert digest in shown
+    for beginning in (digest, identifier, f"{digest}…"):
+        assert f"model {digest}" in run("promote", beginning).output
+        assert digest in run("card", beginning).output
+    assert digest in run("card", "tables").output
+    assert run("promote", "0" * 12).exit_code == 3
