@@ -53,7 +53,8 @@ def status(home: Home, as_json: bool) -> None:
             click.echo(f"trusted at first sight, fingerprints not compared: {names}; see `bank-node banks`")
         for training, seen in ({} if found is None else found.trainings).items():
             open_text = "  WITHOUT ENCRYPTION" if seen.protection == "none" else ""
-            click.echo(f"  {seen.plan or training}: {seen.state}, {seen.rounds} rounds{open_text}")
+            of_plan = f"{seen.plan} ({training[:8]})" if seen.plan else training
+            click.echo(f"  {of_plan}: {seen.state}, {seen.rounds} rounds{open_text}")
             if seen.complaint:
                 click.echo(f"    {seen.complaint}")
     if not running:

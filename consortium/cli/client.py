@@ -41,6 +41,11 @@ class Service:
             raise click.UsageError(
                 f"--url: expected http://HOST:PORT or https://HOST, got {url!r} [env: CONSORTIUM_URL]"
             )
+        if not token:
+            raise click.UsageError(
+                "--token: an operator's token is needed [env: CONSORTIUM_TOKEN]; `consortium token create NAME --role "
+                "operator` makes one, where the service runs"
+            )
         if not re.fullmatch(r"[\x21-\x7e]+", token):
             raise click.UsageError("--token: expected one word, as `consortium token create` prints it")
         self._client = httpx.Client(
@@ -128,7 +133,7 @@ def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--url`, `--token` and `--json` for a command that talks to the service."""
     command = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")(command)
     command = click.option(
-        "--token", envvar="CONSORTIUM_TOKEN", required=True, help="An operator's token. [env: CONSORTIUM_TOKEN]"
+        "--token", envvar="CONSORTIUM_TOKEN", default="", help="An operator's token. [env: CONSORTIUM_TOKEN]"
     )(command)
     return click.option(
         "--url", envvar="CONSORTIUM_URL", default="http://127.0.0.1:8440", show_default=True,

@@ -14,8 +14,9 @@ BUDGETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 #: How sure an alert is to be.
 PRECISIONS = (0.9, 0.75, 0.5, 0.25, 0.1)
 _PARTS = ("test", "validation", "train")
-#: Shown in figures of their own, or already among the volumes.
-_ELSEWHERE = ("rows", "frauds", "ap", "precision_recall", "roc", "calibration")
+#: Shown in figures of their own, or already among the volumes. The threshold beside the recall is by_budget's: the one
+#: of the metrics lets ties in, so that the two may differ.
+_ELSEWHERE = ("rows", "frauds", "ap", "precision_recall", "roc", "calibration", "threshold_at_1pct_alerts")
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def test_a_bank_from_its_enrolment_to_the_days_alerts(tmp_path):
         training = consortium.start_training(PLAN)
         view = consortium.finish(training)
 
-        says(bank_node("status", *home), 0, "bank-0 at", "running", "card-fraud: ")
+        says(bank_node("status", *home), 0, "bank-0 at", "running", "card-fraud (")
         says(bank_node("models", *home), 0, "* card-fraud  gbdt", view["model"][:16])
         says(bank_node("keys", "show", *home), 0, "signing key", "public")
         says(bank_node("banks", *home), 0, "bank-1", "bank-2")

@@ -97,7 +97,7 @@ def test_settings_that_are_wrong_or_unknown(tmp_path):
     operator("serve", "--port", "70000", code=USAGE, says="70000 is not in the range")
     operator("worker", code=USAGE, says="CONSORTIUM_REDIS_URL is not set")
     operator("worker", "--concurrency", "0", code=USAGE, says="0 is not in the range")
-    operator("storage", "show", code=USAGE, says="Missing option '--token'")
+    operator("storage", "show", code=USAGE, says="consortium token create")
     operator("nonsense", code=USAGE, says="No such command 'nonsense'")
 
 
