@@ -13,6 +13,7 @@ from typing import Any
 
 import tenacity
 from sqlalchemy import URL, BigInteger, Connection, Engine, Integer, create_engine, event, inspect, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 
@@ -36,6 +37,11 @@ class Base(DeclarativeBase):
 
 #: A number of bytes: a body alone may have 2 GiB. SQLite's integers have 64 bits under their own name.
 ByteCount = BigInteger().with_variant(Integer, "sqlite")
+
+
+def insert_for(dialect: str) -> Any:
+    """The `insert` that knows `ON CONFLICT`, which each of the two databases has as its own."""
+    return postgresql.insert if dialect == "postgresql" else sqlite.insert
 
 
 class Database:

@@ -11,9 +11,9 @@ from typing import Any, cast
 
 import structlog
 from sqlalchemy import ScalarSelect, Table, bindparam, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, undefer
 
+from consortium.db import insert_for
 from consortium.queue.port import Effects, TaskName
 from consortium.replay import LearningPoint
 from consortium.rounds.assignments import clear, refuse
@@ -223,7 +223,7 @@ _PUBLISH = (
 
 
 def _open_statement(dialect: str) -> Any:
-    insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    insert = insert_for(dialect)
     return insert(_ROUNDS).on_conflict_do_nothing().returning(_ROUNDS.c.index)
 
 

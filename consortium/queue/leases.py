@@ -7,12 +7,11 @@ keeps work from being done twice, no more: what a task writes is guarded by comp
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from sqlalchemy import Connection, Insert, and_, bindparam, case, delete, literal, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from consortium.db import insert_for
 from consortium.queue.port import Task
 from consortium.queue.tables import TaskLease
 
@@ -37,7 +36,7 @@ def pause_before(attempt: int) -> float:
 
 # Built once: to build a statement costs about as much as to run it.
 def _take_statement(dialect: str) -> Insert:
-    insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    insert = insert_for(dialect)
     free = TaskLease.until < bindparam("now")
     row = {"key": bindparam("key"), "holder": bindparam("by"), "until": bindparam("to"), "again": literal(False)}
     nothing = {"asked": literal(0), "ask_after": literal(0.0), "failures": literal(0), "error": literal("")}
@@ -139,7 +138,7 @@ def claim_to_queue(s: Session, tasks: list[Task], *, now: float) -> list[Task]:
 
 
 def _note(s: Session, key: str, now: float) -> bool:
-    insert: Any = postgresql.insert if s.get_bind().dialect.name == "postgresql" else sqlite.insert
+    insert = insert_for(s.get_bind().dialect.name)
     values = {
         "key": key, "holder": "", "until": 0.0, "again": False, "asked": 1, "failures": 0, "error": "",
         "ask_after": now + pause_before(1),

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from sqlalchemy import Connection, Select, Table, bindparam, exists, func, literal, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from consortium.db import insert_for
 from consortium.rounds.tables import Assignment, Contribution, Round
 from consortium.trainings.tables import Training, TrainingMember
 from protocol.states import RoundState, TrainingState
@@ -35,7 +35,7 @@ _ASSIGNMENTS = cast("Table", Assignment.__table__)
 
 # Built once: to build a statement costs about as much as to run it.
 def _take_contribution(dialect: str) -> Any:
-    insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    insert = insert_for(dialect)
     columns = _CONTRIBUTIONS.c
     given = [bindparam(name, type_=columns[name].type) for name in _GIVEN]
     collecting = (

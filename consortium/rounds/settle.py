@@ -42,13 +42,14 @@ def settle_round(scene: Scene) -> None:
         if training.status is TrainingState.RUNNING:
             scene.effects.queue(TaskName.ADVANCE, training.id)
         return
-    just_fixed = row.status is RoundState.COLLECTING and _settle_collecting(scene, row)
+    collecting = row.status is RoundState.COLLECTING
+    if collecting:
+        _settle_collecting(scene, row)
     if row.status is RoundState.DECRYPTING:
-        _settle_decrypting(scene, row, just_fixed=just_fixed)
+        _settle_decrypting(scene, row, just_fixed=collecting)
 
 
-def _settle_collecting(scene: Scene, row: Round) -> bool:
-    """Whether the contributor set is fixed now."""
+def _settle_collecting(scene: Scene, row: Round) -> None:
     s, training, plan, now = scene.s, scene.training, scene.plan, scene.now
     found = s.execute(_STATES, {"training": row.training, "round": row.index}).all()
     states: dict[str, str] = {item.node: item.state for item in found}
@@ -62,23 +63,22 @@ def _settle_collecting(scene: Scene, row: Round) -> bool:
     wanted = plan.cohort.min_banks
     if training.status is TrainingState.PAUSED:
         if len(accepted) + len(unchecked) + len(waiting) < wanted:
-            return False
+            return
         row.deadline_at = now + plan.deadlines.contribution_s
         scene.move(TrainingEvent.RESUME, reason="enough banks are back")
         scene.effects.wake.update(member.node for member in waiting)
     if unchecked:  # their validation is queued, and ends here again
-        return False
+        return
     if waiting and now >= row.deadline_at:
         for member in waiting:
             scene.away(member, f"no contribution to round {row.index}", round_index=row.index)
         waiting = []
     if waiting:
-        return False
+        return
     if len(accepted) < wanted:
         _pause(scene, row, members, f"{len(accepted)} of {len(members)} banks contributed", wanted)
-        return False
-    _fix_contributors(scene, row, accepted)
-    return True
+    else:
+        _fix_contributors(scene, row, accepted)
 
 
 def _pause(scene: Scene, row: Round, members: list[TrainingMember], got: str, wanted: int) -> None:
