@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -16,6 +16,7 @@ from consortium.notify.port import Notifier
 from consortium.queue.port import Effects, TaskQueue
 from consortium.remembered import Remembered
 from consortium.replay import LearningStates
+from consortium.together import Together
 
 #: A model that was put in force at another server process is made known to banks after so many seconds at the latest.
 _IN_FORCE_S = 1.0
@@ -41,6 +42,7 @@ class Runtime:
         clock: the time.
         states: this process' learning states.
         in_force: name → digest of the model in force.
+        standings: node → where it stands in its trainings, for those who ask at the same time.
     """
 
     db: Database
@@ -50,6 +52,7 @@ class Runtime:
     clock: Clock
     states: LearningStates
     in_force: Remembered[dict[str, str]] = field(default_factory=lambda: Remembered(_IN_FORCE_S))
+    standings: Together[str, list[Any]] = field(default_factory=Together)
 
     @contextmanager
     def act(self, name: str) -> Iterator[Act]:

@@ -92,7 +92,7 @@ def serve(listening: socket.socket, settings: Settings) -> None:
     """
     options = {
         "bind": f"fd://{listening.fileno()}",
-        "worker_class": "gthread",
+        "worker_class": "consortium.http.threads.LingeringWorker",
         "workers": 1,
         "threads": settings.threads,
         "worker_connections": 4096,

@@ -10,16 +10,18 @@ from types import MappingProxyType
 from typing import Any, cast
 
 import structlog
-from sqlalchemy import ScalarSelect, Table, bindparam, func, select, update
+from sqlalchemy import ColumnElement, ScalarSelect, Table, bindparam, exists, func, insert, select, update
 from sqlalchemy.orm import Session, undefer
 
+from consortium.chained import Chained
 from consortium.db import insert_for
 from consortium.queue.port import Effects, TaskName
 from consortium.replay import LearningPoint
 from consortium.rounds.assignments import clear, refuse
-from consortium.rounds.opening import Opened, contribution_bodies, find_closing, open_sum
+from consortium.rounds.opening import Closing, Opened, contribution_bodies, find_closing, open_sum
 from consortium.rounds.protection import RoundBodies, bodies_of
 from consortium.rounds.service import mark_validated
+from consortium.rounds.settle import lock_both
 from consortium.rounds.tables import Assignment, Contribution, Round, SumRange
 from consortium.runtime import Runtime
 from consortium.stored_body import StoredBody
@@ -32,6 +34,7 @@ from protocol.aggregate import encode_aggregate
 from protocol.errors import AggregateMalformed
 from protocol.history import contributors_digest, next_history
 from protocol.ids import NodeId, sha256_hex
+from protocol.plan import Plan
 from protocol.states import RoundEvent, RoundState, TrainingEvent, TrainingState, next_round_state
 
 #: Aggregates of at most so many bytes lie in the round's row and travel inline with the next work.
@@ -113,7 +116,7 @@ def close_round(runtime: Runtime, training_id: str, index: int) -> None:
         return
     opened_at = time.perf_counter()
     # (3)
-    point = learning_point(runtime, training_id, closing.learning, index)
+    point = learning_point(runtime, training_id, closing.plan.learning, index)
     query = point.query
     if query is None:
         raise ValueError(f"round {index} of training {training_id}: the algorithm asks for no such round")
@@ -126,7 +129,7 @@ def close_round(runtime: Runtime, training_id: str, index: int) -> None:
     applied = time.perf_counter()
     # (4)
     publish(
-        runtime, training_id, index, aggregate, after, suspects=opened.suspects,
+        runtime, training_id, index, aggregate, after, closing=closing, suspects=opened.suspects,
         timings={"open_s": opened_at - started, "apply_s": applied - opened_at},
     )  # fmt: skip
 
@@ -134,9 +137,10 @@ def close_round(runtime: Runtime, training_id: str, index: int) -> None:
 def _doubt(runtime: Runtime, training_id: str, index: int, opened: Opened) -> None:
     """No cover opens: others are asked in each member's stead, or nobody is left who could be wrong alone."""
     with runtime.act("tasks.doubt") as (s, effects, now):
-        training, row = lock_training(s, training_id), s.get_one(Round, (training_id, index))
-        if row.status is not RoundState.DECRYPTING or training.status.ended:
+        locked = _lock_opening(s, training_id, index)
+        if locked is None:
             return
+        training, row = locked
         if not row.doubted:
             row.doubted = True
             record_event(s, training_id, "does_not_open", now=now, round_index=index, detail=opened.why)
@@ -148,11 +152,22 @@ def _doubt(runtime: Runtime, training_id: str, index: int, opened: Opened) -> No
         settle(s, training, effects, now=now)
 
 
+def _lock_opening(s: Session, training_id: str, index: int) -> tuple[Training, Round] | None:
+    """A training and its round, locked in this order and before the round's assignments; None unless it is opened."""
+    both = lock_both(s, training_id)
+    if both is None or both[0].status.ended or (both[1].index, both[1].status) != (index, RoundState.DECRYPTING):
+        return None
+    return both
+
+
 def _refuse(runtime: Runtime, training_id: str, index: int, error: StoredShareMalformed) -> None:
     """A large share that is none: its member has signed it."""
     with runtime.act("tasks.refuse_share") as (s, effects, now):
-        training, row = lock_training(s, training_id), s.get_one(Round, (training_id, index))
-        if row.status is not RoundState.DECRYPTING or training.status.ended or not refuse(s, row, error.number):
+        locked = _lock_opening(s, training_id, index)
+        if locked is None:
+            return
+        training, row = locked
+        if not refuse(s, row, error.number):
             return
         record_event(s, training_id, "wrong_share", now=now, node=error.node, round_index=index, detail=str(error))
         s.flush()
@@ -194,6 +209,7 @@ def _bytes_in(table: type[Contribution | Assignment]) -> ScalarSelect[int]:
 # Built once, and as tables: to build a statement, or to keep the session's rows in step with it, costs more than to run
 # it.
 _ROUNDS = cast("Table", Round.__table__)
+_TRAININGS = cast("Table", Training.__table__)
 _PUBLISH = (
     update(_ROUNDS)
     .where(
@@ -228,10 +244,50 @@ def _open_statement(dialect: str) -> Any:
 
 
 _OPEN = {dialect: _open_statement(dialect) for dialect in ("sqlite", "postgresql")}
+_OPENED = (
+    "training", "index", "state", "query_name", "query_digest", "length", "bound", "resolution", "history", "opened_at",
+    "deadline_at", "timings", "ranges", "doubted", "bytes_in", "awaited",
+)  # fmt: skip
+
+
+def _publish_and_open() -> Chained:
+    """The training's row, the round's and the next round's: locked in the order in which settling locks them."""
+    its = _TRAININGS.c
+    move = (
+        update(_TRAININGS)
+        .where(
+            its.id == bindparam("of_training"),
+            its.round == bindparam("of_round"),
+            its.state.in_([TrainingState.RUNNING.value, TrainingState.PAUSED.value]),
+            exists()
+            .where(
+                _ROUNDS.c.training == bindparam("of_training"),
+                _ROUNDS.c.index == bindparam("of_round"),
+                _ROUNDS.c.state == RoundState.DECRYPTING.value,
+            )
+            .correlate(_TRAININGS),
+        )
+        .values(
+            round=bindparam("next_index"),
+            history=bindparam("next_history"),
+            progress=bindparam("next_progress", type_=its.progress.type),
+        )
+        .returning(its.id)
+    )
+
+    def open_it(after: Sequence[ColumnElement[bool]]) -> Any:
+        given = [bindparam(f"next_{name}", type_=_ROUNDS.c[name].type) for name in _OPENED[:-1]]
+        rows = select(*given, bindparam("members") - its.away).where(its.id == bindparam("of_training"), *after)
+        return insert(_ROUNDS).from_select(list(_OPENED), rows).returning(_ROUNDS.c.index)
+
+    return Chained(move, lambda after: _PUBLISH.where(*after), open_it)
+
+
+_PUBLISH_AND_OPEN = _publish_and_open()
 
 
 def publish(
-    runtime: Runtime, training_id: str, index: int, aggregate: bytes, after: LearningPoint, *,
+    runtime: Runtime, training_id: str, index: int, aggregate: bytes, after: LearningPoint, *, closing: Closing,
     suspects: Sequence[str], timings: dict[str, float],
 ) -> None:  # fmt: skip
     """Makes an aggregate the round's, by compare-and-set, and opens what comes next."""
@@ -240,24 +296,37 @@ def publish(
     if blob is not None:
         runtime.blobs.put(blob, aggregate)
     model = _model(runtime, after)
-    with runtime.act("tasks.publish") as (s, effects, now):
-        training = lock_training(s, training_id)
-        published = {
-            "of_training": training_id, "of_round": index, "aggregate_digest": digest, "aggregate_size": len(aggregate),
-            "aggregate_inline": inline, "aggregate_blob": blob, "applied_at": now, "timings": timings,
-        }  # fmt: skip
-        row = s.connection().execute(_PUBLISH, published).one_or_none()
-        if row is None or training.round != index or training.history is None:
-            return
-        named = contributors_digest([NodeId(node) for node in row.contributors or ()])
-        training.history = next_history(
-            training.history, index, query=row.query_digest, contributors=named, aggregate=digest
-        )
-        training.round = index + 1
-        training.progress = after.progress
-        _accuse(s, training, index, suspects, now)
-        open_next(s, training, after, model, effects, now=now)
+    published = {
+        "of_training": training_id, "of_round": index, "aggregate_digest": digest, "aggregate_size": len(aggregate),
+        "aggregate_inline": inline, "aggregate_blob": blob, "applied_at": runtime.clock.now(), "timings": timings,
+    }  # fmt: skip
+    named = contributors_digest([NodeId(node) for node in closing.contributors])
+    history = next_history(closing.history, index, query=closing.query, contributors=named, aggregate=digest)
+    if model is None and not suspects:
+        _publish_and_go_on(runtime, closing, published, after, history)
+    else:
+        with runtime.act("tasks.publish") as (s, effects, now):
+            training = lock_training(s, training_id)
+            if s.connection().execute(_PUBLISH, published).first() is None or training.round != index:
+                return
+            training.history, training.round, training.progress = history, index + 1, after.progress
+            _accuse(s, training, index, suspects, now)
+            open_next(s, training, after, model, effects, now=now)
     runtime.states.keep(training_id, after)
+
+
+def _publish_and_go_on(
+    runtime: Runtime, closing: Closing, published: dict[str, Any], after: LearningPoint, history: str
+) -> None:
+    """As nearly every round goes; does nothing if somebody was first, or if the training has ended."""
+    now, training_id = runtime.clock.now(), str(published["of_training"])
+    opened = _row_of_next(after, closing.plan, history, now=now)
+    values = published | {f"next_{name}": value for name, value in opened.items()}
+    values |= {"next_training": training_id, "next_progress": after.progress, "members": len(closing.roster.members)}
+    with runtime.db.noting() as c:
+        if _PUBLISH_AND_OPEN.run(c, values) is None:
+            return
+    runtime.release(Effects(wake={training_id, *(member.node for member in closing.roster.members)}))
 
 
 def _accuse(s: Session, training: Training, index: int, suspects: Sequence[str], now: float) -> None:
@@ -285,6 +354,19 @@ def _model(runtime: Runtime, point: LearningPoint) -> tuple[str, str, str] | Non
     return result.digest().hex(), key, sha256
 
 
+def _row_of_next(point: LearningPoint, plan: Plan, history: str, *, now: float) -> dict[str, Any]:
+    """The next round's row, but for its training and for how many are awaited."""
+    query = point.query
+    if query is None:
+        raise ValueError("the rounds are done: there is no next one")
+    return {
+        "index": point.round, "state": RoundState.COLLECTING.value, "query_name": query.name,
+        "query_digest": query.digest().hex(), "length": query.length, "bound": query.bound,
+        "resolution": query.resolution, "history": history, "opened_at": now,
+        "deadline_at": now + plan.deadlines.contribution_s, "timings": {}, "ranges": 1, "doubted": False, "bytes_in": 0,
+    }  # fmt: skip
+
+
 def open_next(
     s: Session, training: Training, point: LearningPoint, model: tuple[str, str, str] | None, effects: Effects, *,
     now: float,
@@ -299,15 +381,10 @@ def open_next(
             training.deadline_at = now + plan.deadlines.contribution_s
             move_training(s, training, TrainingEvent.ROUNDS_FINISHED, effects, now=now)
         return
-    query = point.query
-    if query is None:
+    if point.query is None:
         return
-    opened = {
-        "training": training.id, "index": point.round, "state": RoundState.COLLECTING.value, "query_name": query.name,
-        "query_digest": query.digest().hex(), "length": query.length, "bound": query.bound,
-        "resolution": query.resolution, "history": training.history, "opened_at": now,
-        "deadline_at": now + plan.deadlines.contribution_s, "timings": {}, "ranges": 1, "doubted": False, "bytes_in": 0,
-    }  # fmt: skip
+    opened = _row_of_next(point, plan, training.history, now=now)
+    opened |= {"training": training.id, "awaited": len(roster_of(training).members) - training.away}
     c = s.connection()
     if c.execute(_OPEN[c.dialect.name], opened).first() is None:  # somebody has opened it
         return

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import base64
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, select
-from sqlalchemy.orm import Session, undefer
+from sqlalchemy import bindparam, select
+from sqlalchemy.orm import Session
 
 import crypto
-from consortium.lru_cache import LRUCache
+from consortium.db import Database
 from consortium.rounds.assignments import votes_of
-from consortium.rounds.facts import contributor_statements, find_facts, fixed_contributors, remember_pieces
+from consortium.rounds.facts import (
+    applied_round,
+    contributor_statements,
+    find_facts,
+    fixed_contributors,
+    remember_pieces,
+)
 from consortium.rounds.tables import Assignment, Contribution, Round, VoteRow
+from consortium.runtime import Runtime
 from consortium.trainings.moves import plan_of, roster_of
 from consortium.trainings.service import deals_of
 from consortium.trainings.tables import CeremonyStep, Training, TrainingMember
@@ -31,10 +38,11 @@ from protocol.messages import (
 from protocol.statements import SignedStatement
 from protocol.states import RoundState, TrainingState
 
-# Built once: to build a statement costs about as much as to run it. Columns, not rows: it is run by every bank several
-# times a round.
-_STANDING = (
+# Built once: to build a statement costs about as much as to run it. Columns, not rows: every bank asks several times a
+# round, and those who were woken together are answered together.
+_STANDINGS = (
     select(
+        TrainingMember.node,
         Training.id,
         Training.state,
         Training.pause,
@@ -64,7 +72,7 @@ _STANDING = (
         & (Assignment.state == "open"),
     )
     .where(
-        TrainingMember.node == bindparam("node"),
+        TrainingMember.node.in_(bindparam("nodes", expanding=True)),
         TrainingMember.farewell_at.is_(None),
         TrainingMember.answer != "refused",
     )
@@ -96,23 +104,29 @@ class _Standing(NamedTuple):
         return self.on_roster and (self.state == TrainingState.RUNNING.value or paused)
 
 
-def work_of(c: Connection, node: str, *, now: float) -> tuple[WorkItem, ...]:
+def work_of(runtime: Runtime, node: str) -> tuple[WorkItem, ...]:
     """Everything that a node owes now, one item a training at most.
 
     Args:
-        c: of `Database.looking`.
+        runtime: this process' parts; no transaction is open.
         node: its id.
-        now: seconds since the epoch.
     """
-    standings: dict[str, _Standing] = {}
-    for row in c.execute(_STANDING, {"node": node}):
-        standings.setdefault(row[0], _Standing(*row))
-    with Session(c, autoflush=False, expire_on_commit=False) as s:
+    standings = runtime.standings.get(node, lambda nodes: _read_standings(runtime.db, nodes)) or []
+    now = runtime.clock.now()
+    with runtime.db.reading("work.owed") as s:
         items = [
             _owed_in_round(s, node, standing, now) if standing.in_rounds else _owed(s, node, standing.training, now)
-            for standing in standings.values()
+            for standing in standings
         ]
     return tuple(item for item in items if item is not None)
+
+
+def _read_standings(db: Database, nodes: AbstractSet[str]) -> dict[str, list[_Standing]]:
+    found: dict[str, dict[str, _Standing]] = {node: {} for node in nodes}
+    with db.looking() as c:
+        for node, *row in c.execute(_STANDINGS, {"nodes": sorted(nodes)}):
+            found[node].setdefault(row[0], _Standing(*row))  # the first of a node's open assignments
+    return {node: list(standings.values()) for node, standings in found.items()}
 
 
 def _owed(s: Session, node: str, training_id: str, now: float) -> WorkItem | None:  # noqa: PLR0911  # one a state
@@ -206,31 +220,3 @@ def _owed_to_open(s: Session, node: str, standing: _Standing, now: float) -> Wor
 def _without_aggregate(applied: AppliedRound | None) -> AppliedRound | None:
     """Members have mostly contributed, and applied it before; one that was away fetches it."""
     return None if applied is None else applied.model_copy(update={"aggregate": None})
-
-
-_APPLIED: LRUCache[AppliedRound] = LRUCache(8)
-
-
-def applied_round(s: Session, training_id: str, index: int) -> AppliedRound | None:
-    """An applied round as the banks read it; None if it is not applied. It never changes: read once a process."""
-    if index < 0:
-        return None
-
-    def read() -> AppliedRound:
-        row = s.get(Round, (training_id, index), options=[undefer(Round.aggregate_inline)])
-        if row is None or row.status is not RoundState.APPLIED:
-            raise LookupError
-        inline = row.aggregate_inline
-        return AppliedRound(
-            round=row.index,
-            contributors=tuple(row.contributors or ()),
-            query=row.query_digest,
-            digest=row.aggregate_digest or "",
-            size_bytes=row.aggregate_size or 0,
-            aggregate=None if inline is None else base64.b64encode(inline).decode(),
-        )
-
-    try:
-        return _APPLIED.get((training_id, index), read)
-    except LookupError:
-        return None

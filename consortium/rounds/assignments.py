@@ -59,9 +59,12 @@ def settle_shares(scene: Scene, row: Round, *, asked_before: bool) -> SharesOutc
             assignment.state = "cancelled"
             member = scene.s.get_one(TrainingMember, (row.training, assignment.node))
             scene.away(member, f"no share for round {row.index}", round_index=row.index)
-    if not row.doubted:
-        return _settle_cover(scene, row, assignments, instead_of=None)
-    return _settle_covers_without_each(scene, row, assignments)
+    if row.doubted:
+        outcome = _settle_covers_without_each(scene, row, assignments)
+    else:
+        outcome = _settle_cover(scene, row, assignments, instead_of=None)
+    row.awaited = sum(assignment.state == "open" for assignment in assignments)
+    return outcome
 
 
 def _settle_cover(scene: Scene, row: Round, assignments: list[Assignment], *, instead_of: str | None) -> SharesOutcome:
@@ -141,10 +144,9 @@ def _assign(
     roster, members = roster_of(scene.training), _committee(scene)
     size = len(roster.committee)
     excluded = {assignment.node for assignment in assignments if assignment.state == "refused"} | {instead_of}
-    turn = sorted(range(size), key=lambda index: (members[roster.committee[index]].misses, (index + row.index) % size))
     available = [
         index
-        for index in turn
+        for index in _turn(row.index, [members[node].misses for node in roster.committee])
         if members[roster.committee[index]].away_since is None and roster.committee[index] not in excluded
     ]
     counted = {assignment.node for assignment in assignments if is_counted(assignment)} if instead_of else set()
@@ -167,8 +169,19 @@ def _assign(
             detail = f"{len(pieces)} pieces asked of {members[node].name}{whose}"
             scene.record("reassigned", node=node, round_index=row.index, detail=detail)
         assignments.append(assignment)
-    scene.s.flush()
     return SharesOutcome()
+
+
+def _turn(round_index: int, misses: Sequence[int]) -> list[int]:
+    """The committee's members in the order in which they are asked: who has missed least, then each in turn."""
+    size = len(misses)
+    return sorted(range(size), key=lambda index: (misses[index], (index + round_index) % size))
+
+
+def first_asked(roster: Roster, round_index: int) -> dict[int, tuple[int, ...]]:
+    """Which member is asked for which pieces where all are there and none has missed anything."""
+    turn = _turn(round_index, [0] * len(roster.committee))
+    return _share_out(roster, turn, range(_piece_count(roster)), ())
 
 
 def _share_out(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import bindparam, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from consortium.lru_cache import LRUCache
 from consortium.rounds.protection import RoundBodies, bodies_of
@@ -14,9 +16,11 @@ from consortium.rounds.tables import Assignment, Contribution, Round
 from consortium.trainings.errors import NotOnRoster, TrainingMissing, WrongRound, WrongState
 from consortium.trainings.moves import plan_of, roster_of
 from consortium.trainings.tables import Training
+from protocol.messages import AppliedRound
 from protocol.plan import Plan
 from protocol.roster import Roster
 from protocol.statements import SignedStatement
+from protocol.states import RoundState
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,20 @@ class RoundFacts:
 
 
 _FACTS: LRUCache[RoundFacts] = LRUCache(256)
+# Built once: to build a statement costs about as much as to run it.
+_BEFORE = aliased(Round)
+_APPLIED_COLUMNS = ("index", "contributors", "query_digest", "aggregate_digest", "aggregate_size", "aggregate_inline")
+_OPEN = (
+    select(Training, Round, *(getattr(_BEFORE, name) for name in _APPLIED_COLUMNS))
+    .outerjoin(Round, (Round.training == Training.id) & (Round.index == bindparam("round")))
+    .outerjoin(
+        _BEFORE,
+        (_BEFORE.training == Training.id)
+        & (_BEFORE.index == bindparam("before"))
+        & (_BEFORE.state == RoundState.APPLIED.value),
+    )
+    .where(Training.id == bindparam("training"))
+)
 
 
 def find_facts(s: Session, training_id: str, index: int) -> RoundFacts:
@@ -72,13 +90,15 @@ def known_facts(training_id: str, index: int) -> RoundFacts | None:
 
 
 def _read_facts(s: Session, training_id: str, index: int) -> RoundFacts:
-    training = s.get(Training, training_id)
-    if training is None:
+    found = s.execute(_OPEN, {"training": training_id, "round": index, "before": index - 1}).one_or_none()
+    if found is None:
         raise TrainingMissing(training_id)
+    training, row, *before = found
+    if before[0] is not None:  # whoever asks for a round's work is told of the round before
+        _APPLIED.put((training_id, index - 1), _applied(before))
     where = f"round {index} of training {training_id}"
     if training.roster_digest is None:
         raise WrongState(where, expected="a running training", got=training.state)
-    row = s.get(Round, (training_id, index))
     if row is None:
         raise WrongRound(where, expected=f"round {training.round}", got=f"round {index}")
     plan = plan_of(training)
@@ -93,8 +113,44 @@ def _read_facts(s: Session, training_id: str, index: int) -> RoundFacts:
     )
 
 
+_APPLIED: LRUCache[AppliedRound] = LRUCache(8)
+_READ_APPLIED = select(*(getattr(Round, name) for name in _APPLIED_COLUMNS)).where(
+    Round.training == bindparam("training"),
+    Round.index == bindparam("round"),
+    Round.state == RoundState.APPLIED.value,
+)
+
+
+def applied_round(s: Session, training_id: str, index: int) -> AppliedRound | None:
+    """An applied round as the banks read it; None if it is not applied. It never changes: read once a process."""
+    if index < 0:
+        return None
+
+    def read() -> AppliedRound:
+        row = s.execute(_READ_APPLIED, {"training": training_id, "round": index}).one_or_none()
+        if row is None:
+            raise LookupError
+        return _applied(row)
+
+    try:
+        return _APPLIED.get((training_id, index), read)
+    except LookupError:
+        return None
+
+
+def _applied(columns: Sequence[Any]) -> AppliedRound:
+    index, contributors, query, digest, size, inline = columns
+    return AppliedRound(
+        round=index,
+        contributors=tuple(contributors or ()),
+        query=query,
+        digest=digest or "",
+        size_bytes=size or 0,
+        aggregate=None if inline is None else base64.b64encode(inline).decode(),
+    )
+
+
 _CONTRIBUTORS: LRUCache[tuple[str, ...]] = LRUCache(256)
-# Built once: to build a statement costs about as much as to run it.
 _FIXED = select(Round.contributors).where(Round.training == bindparam("training"), Round.index == bindparam("round"))
 
 
@@ -105,25 +161,42 @@ def fixed_contributors(s: Session, facts: RoundFacts) -> tuple[str, ...]:
         return found
     fixed = tuple(s.scalar(_FIXED, {"training": facts.training, "round": facts.index}) or ())
     if fixed:
-        _CONTRIBUTORS.put((facts.training, facts.index), fixed)
+        remember_fixed(facts, fixed)
     return fixed
 
 
 _STATEMENTS: LRUCache[tuple[SignedStatement, ...]] = LRUCache(64)
+_SENT: LRUCache[SignedStatement] = LRUCache(256)
 _SIGNED = (
-    select(Contribution.node, Contribution.statement)
+    select(Contribution.node, Contribution.statement, Round.contributors)
+    .join(Round, (Round.training == Contribution.training) & (Round.index == Contribution.round))
     .where(Contribution.training == bindparam("training"), Contribution.round == bindparam("round"))
     .order_by(Contribution.node)
 )
 
 
+def remember_sent(facts: RoundFacts, node: str, signed: SignedStatement) -> None:
+    """Keeps what a contribution that was taken came with, for when the round is opened."""
+    _SENT.put((facts.training, facts.index, node), signed)
+
+
+def remember_fixed(facts: RoundFacts, contributors: Sequence[str]) -> None:
+    """Keeps the contributor set, once it is fixed."""
+    _CONTRIBUTORS.put((facts.training, facts.index), tuple(contributors))
+
+
 def contributor_statements(s: Session, facts: RoundFacts) -> tuple[SignedStatement, ...]:
-    """The signed statements of the fixed contributor set, in ascending order of node id; read once a process."""
+    """The signed statements of the fixed contributor set, in ascending order of node id; read once a process, and not
+    at all if this process has taken all of them.
+    """
 
     def read() -> tuple[SignedStatement, ...]:
-        fixed = set(fixed_contributors(s, facts))
-        found = s.execute(_SIGNED, {"training": facts.training, "round": facts.index})
-        return tuple(SignedStatement.model_validate_json(text) for node, text in found if node in fixed)
+        kept = [_SENT.peek((facts.training, facts.index, node)) for node in fixed_contributors(s, facts)]
+        if kept and None not in kept:
+            return tuple(signed for signed in kept if signed is not None)
+        found = s.execute(_SIGNED, {"training": facts.training, "round": facts.index}).all()
+        fixed = (found[0].contributors if found else None) or ()
+        return tuple(SignedStatement.model_validate_json(text) for node, text, _ in found if node in fixed)
 
     return _STATEMENTS.get((facts.training, facts.index), read)
 

@@ -1,64 +1,119 @@
-"""What happens several times a round, each in one statement: a contribution comes, a share comes, is it the last?
+"""What happens several times a round: a contribution comes, a share comes, is it the last?
 
-Neither takes the training's lock. What they rely on:
+Each is taken without the training's lock. What that relies on:
 
-- a contribution is inserted only while its round collects; that row is locked in share mode, and whoever fixes the
-  contributor set locks it against that before it reads who has contributed (`consortium.rounds.settle`)
-- a share is written only while its assignment is open; whoever cancels assignments locks them before it reads them
-  (`consortium.rounds.assignments`)
-- each statement is committed before the next one looks: of two that come last at once, at least one sees both, and
-  settles; to settle twice does nothing
+- whoever takes one locks the round's row first, and so does whoever fixes the contributor set, asks for shares or
+  cancels what it has asked for (`consortium.rounds.settle`): a contribution is inserted only while its round collects,
+  a share is written only while its assignment is open
+- the round's row says how many are awaited, and never too many: whoever settles counts anew, and whoever takes one
+  counts it off. Who finds none left settles: the last one always does, and of several at once mostly no other. While
+  banks are missing none is awaited, so that any answer settles
+- to settle once too often does nothing
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Connection, Select, Table, bindparam, exists, func, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
 
-from consortium.db import insert_for
+from consortium.chained import Chained
 from consortium.rounds.tables import Assignment, Contribution, Round
 from consortium.trainings.tables import Training, TrainingMember
 from protocol.states import RoundState, TrainingState
 
 _LIVE = or_(Training.state == TrainingState.RUNNING.value, Training.state == TrainingState.PAUSED.value)
+_PAUSED = Training.state == TrainingState.PAUSED.value
 _GIVEN = (
     "training", "round", "node", "statement", "digest", "size_bytes", "inline", "blob", "state", "received_at",
 )  # fmt: skip
 
 
 # As tables: nothing here needs the session's identity map.
+_ROUNDS = cast("Table", Round.__table__)
 _CONTRIBUTIONS = cast("Table", Contribution.__table__)
 _ASSIGNMENTS = cast("Table", Assignment.__table__)
 
 
+_LEFT = _ROUNDS.c.awaited - bindparam("counts")
+
+
 # Built once: to build a statement costs about as much as to run it.
-def _take_contribution(dialect: str) -> Any:
-    insert = insert_for(dialect)
-    columns = _CONTRIBUTIONS.c
-    given = [bindparam(name, type_=columns[name].type) for name in _GIVEN]
-    collecting = (
-        select(*given, literal(""))
-        .select_from(Round)
-        .join(Training, Training.id == Round.training)
-        .where(
-            Round.training == bindparam("training", type_=columns.training.type),
-            Round.index == bindparam("round", type_=columns.round.type),
-            Round.state == RoundState.COLLECTING.value,
-            _LIVE,
-        )
-        .with_for_update(read=True, of=Round)
-    )
+def _count_off(state: RoundState, condition: ColumnElement[bool], **values: Any) -> Any:
+    """Counts one off where the round is in this state and the condition holds, and sets what else is given; says what
+    is left.
+    """
     return (
-        insert(_CONTRIBUTIONS)
-        .from_select([*_GIVEN, "reason"], collecting)
-        .on_conflict_do_nothing()
-        .returning(columns.node)
+        update(_ROUNDS)
+        .where(
+            _ROUNDS.c.training == bindparam("of_training"),
+            _ROUNDS.c.index == bindparam("of_round"),
+            _ROUNDS.c.state == state.value,
+            exists().where(Training.id == _ROUNDS.c.training, _LIVE).correlate(_ROUNDS),
+            condition,
+        )
+        .values(awaited=_LEFT, **values)
+        .returning(*(_ROUNDS.c[name] for name in ("awaited", "deadline_at", "doubted", "ranges")))
     )
 
 
-_TAKE_CONTRIBUTION = {dialect: _take_contribution(dialect) for dialect in ("sqlite", "postgresql")}
+def _take_contribution() -> Chained:
+    columns = _CONTRIBUTIONS.c
+    sent_before = exists().where(
+        columns.training == bindparam("of_training"),
+        columns.round == bindparam("of_round"),
+        columns.node == bindparam("of_node"),
+    )
+    given = {name: bindparam(f"of_{name}", type_=columns[name].type) for name in _GIVEN} | {"reason": literal("")}
+
+    def insert_it(after: Sequence[ColumnElement[bool]]) -> Any:
+        rows = select(*given.values()).where(*after)
+        # On PostgreSQL the same bank's other request may come to it first.
+        insert = postgresql.insert(_CONTRIBUTIONS).on_conflict_do_nothing() if after else sqlite.insert(_CONTRIBUTIONS)
+        return insert.from_select(list(given), rows).returning(columns.node)
+
+    return Chained(_count_off(RoundState.COLLECTING, ~sent_before), insert_it)
+
+
+def _take_share() -> Chained:
+    columns = _ASSIGNMENTS.c
+    is_open = (
+        (columns.training == bindparam("of_training"))
+        & (columns.round == bindparam("of_round"))
+        & (columns.number == bindparam("of_number"))
+        & (columns.node == bindparam("of_node"))
+        & (columns.state == "open")
+    )
+
+    def answer_it(after: Sequence[ColumnElement[bool]]) -> Any:
+        return (
+            update(_ASSIGNMENTS)
+            .where(is_open, *after)
+            .values({name: bindparam(f"of_{name}") for name in ("digest", "size_bytes", "inline", "blob", "statement")})
+            .values(state="answered")
+            .returning(columns.number)
+        )
+
+    came_at = case((_LEFT <= 0, bindparam("now")), else_=_ROUNDS.c.shares_at)
+    return Chained(_count_off(RoundState.DECRYPTING, exists().where(is_open), shares_at=came_at), answer_it)
+
+
+_TAKE_CONTRIBUTION, _TAKE_SHARE = _take_contribution(), _take_share()
 _IN_ROUND = (Contribution.training == Round.training) & (Contribution.round == Round.index)
 _SENT = select(func.count()).select_from(Contribution).where(_IN_ROUND).correlate(Round).scalar_subquery()
 #: How many banks are on the roster of a round's training.
@@ -91,30 +146,10 @@ def _the_round(state: RoundState) -> Select[int]:
     )
 
 
-_PAUSED = Training.state == TrainingState.PAUSED.value
 _COLLECTED = _the_round(RoundState.COLLECTING).where(
     ~_UNCHECKED, or_(_SENT + Training.away >= ROSTER_SIZE, Round.deadline_at <= bindparam("now"), _PAUSED)
 )
 _ANSWERED = _the_round(RoundState.DECRYPTING).where(or_(~IS_ASKED, _PAUSED))
-_TAKE_SHARE = (
-    update(_ASSIGNMENTS)
-    .where(
-        Assignment.training == bindparam("of_training"),
-        Assignment.round == bindparam("of_round"),
-        Assignment.number == bindparam("of_number"),
-        Assignment.node == bindparam("of_node"),
-        Assignment.state == "open",
-        exists().where(
-            Round.training == Assignment.training,
-            Round.index == Assignment.round,
-            Round.state == RoundState.DECRYPTING.value,
-            Training.id == Round.training,
-            _LIVE,
-        ),
-    )
-    .values({name: bindparam(name) for name in ("digest", "size_bytes", "inline", "blob", "statement")})
-    .values(state="answered")
-)
 _VALIDATED = (
     update(_CONTRIBUTIONS)
     .where(
@@ -127,15 +162,51 @@ _VALIDATED = (
 )
 
 
-def take_contribution(c: Connection, values: Mapping[str, object]) -> bool:
+class Taken(NamedTuple):
+    """What was taken.
+
+    Attributes:
+        is_due: nothing more is awaited, or a deadline has passed: the training must be settled.
+        is_plain: nothing more is awaited and nobody doubted, and the sum has one range: there is no more to settle
+            than that the round can be closed, if it is shares that are awaited.
+    """
+
+    is_due: bool
+    is_plain: bool
+
+
+def take_contribution(c: Connection, values: Mapping[str, object], *, counts: bool, now: float) -> Taken | None:
     """Writes a contribution down if its round collects and there is none of this bank.
 
     Args:
         c: of `Database.noting`.
         values: of every column but the reason.
+        counts: it needs no validation by a worker: nobody waits for this bank any more.
+        now: seconds since the epoch.
     """
-    statement = _TAKE_CONTRIBUTION[c.dialect.name]
-    return c.execute(statement, values).first() is not None
+    return _take(c, _TAKE_CONTRIBUTION, values, counts=counts, now=now)
+
+
+def take_share(c: Connection, values: Mapping[str, object], *, now: float) -> Taken | None:
+    """Writes a share down if its assignment is open.
+
+    Args:
+        c: of `Database.noting`.
+        values: training, round, number and node of the assignment, and what came.
+        now: seconds since the epoch.
+    """
+    return _take(c, _TAKE_SHARE, values, counts=True, now=now)
+
+
+def _take(c: Connection, take: Chained, values: Mapping[str, object], *, counts: bool, now: float) -> Taken | None:
+    named = {f"of_{name}": value for name, value in values.items()} | {"counts": int(counts), "now": now}
+    left = take.run(c, named)
+    if left is None:
+        return None
+    late = left.deadline_at <= now
+    return Taken(
+        is_due=left.awaited <= 0 or late, is_plain=left.awaited == 0 and not (late or left.doubted or left.ranges > 1)
+    )
 
 
 def is_collected(c: Connection, training: str, index: int, *, now: float) -> bool:
@@ -147,17 +218,6 @@ def mark_validated(c: Connection, training: str, index: int, node: str, *, state
     """Writes down what a validation has found, unless that was done before."""
     key = {"of_training": training, "of_round": index, "of_node": node, "found": state, "why": reason}
     return c.execute(_VALIDATED, key).rowcount == 1
-
-
-def take_share(c: Connection, values: Mapping[str, object]) -> bool:
-    """Writes a share down if its assignment is open.
-
-    Args:
-        c: of `Database.noting`.
-        values: training, round, number and node of the assignment, and what came.
-    """
-    named = {f"of_{name}" if name in {"training", "round", "number", "node"} else name: values[name] for name in values}
-    return c.execute(_TAKE_SHARE, named).rowcount == 1
 
 
 def is_answered(c: Connection, training: str, index: int) -> bool:

@@ -5,9 +5,8 @@ that leaves one of its members out (`consortium.rounds.assignments`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +20,11 @@ from consortium.rounds.protection import RoundBodies, bodies_of
 from consortium.rounds.tables import Assignment, Contribution, Round, SumRange
 from consortium.stored_body import StoredBody
 from consortium.trainings.errors import StoredShareMalformed, SumsDiffer
-from consortium.trainings.moves import plan_of
+from consortium.trainings.moves import plan_of, roster_of
 from consortium.trainings.tables import Training
 from crypto.errors import CheckFailed
+from protocol.plan import Plan
+from protocol.roster import Roster
 from protocol.states import RoundState
 
 
@@ -50,21 +51,23 @@ class Closing:
     """What is read before a round is opened.
 
     Attributes:
+        query, history: digest of the round's query, and the chain's value before it.
         ranges: first chunk, count, and the sum over them if it was made before.
         sources: the contributions, for a small round, whose sum was not.
         covers: what to open it with; all that are complete.
         untried: members of the first cover without whom there is no cover, because others are away.
-        colluders: how many members the plan assumes to be dishonest.
     """
 
-    learning: Mapping[str, Any]
+    plan: Plan
+    roster: Roster
+    query: str
+    history: str
     bodies: RoundBodies
     contributors: tuple[str, ...]
     ranges: tuple[tuple[int, int, StoredBody | None], ...]
     sources: tuple[StoredBody, ...]
     covers: tuple[Cover, ...]
     untried: tuple[str, ...]
-    colluders: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +135,16 @@ def find_closing(s: Session, training_id: str, index: int) -> Closing | None:
         return None
     suspects = suspects_of(assignments) if row.doubted else set()
     return Closing(
-        learning=plan.learning,
+        plan=plan,
+        roster=roster_of(training),
+        query=row.query_digest,
+        history=row.history,
         bodies=bodies,
         contributors=tuple(row.contributors or ()),
         ranges=ranges or ((0, bodies.chunks, None),),
         sources=() if ranges else tuple(contribution_bodies(s, row)),
         covers=covers,
         untried=tuple(sorted(suspects - {cover.without for cover in covers})),
-        colluders=plan.protection.colluders,
     )
 
 
@@ -214,7 +219,7 @@ def open_sum(blobs: BlobStore, closing: Closing) -> Opened:
 
 def _suspects(closing: Closing, opened: Sequence[Cover]) -> tuple[str, ...]:
     found = {cover.without for cover in opened if cover.without is not None} | set(closing.untried)
-    if closing.colluders > 1:  # then whoever stood in may have lied for another
+    if closing.plan.protection.colluders > 1:  # then whoever stood in may have lied for another
         found |= {share.node for cover in opened for share in cover.shares if share.stands_in}
     return tuple(sorted(found))
 

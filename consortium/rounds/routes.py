@@ -10,7 +10,14 @@ import crypto
 from consortium.http.call import Call
 from consortium.http.route import Access, Routes, WaitQuery
 from consortium.long_poll import accepted
-from consortium.rounds.facts import RoundFacts, assigned_pieces, find_facts, fixed_contributors, known_facts
+from consortium.rounds.facts import (
+    RoundFacts,
+    applied_round,
+    assigned_pieces,
+    find_facts,
+    fixed_contributors,
+    known_facts,
+)
 from consortium.rounds.protection import RoundBodies
 from consortium.rounds.service import (
     Body,
@@ -23,7 +30,6 @@ from consortium.rounds.service import (
 from consortium.rounds.tables import Round
 from consortium.stored_body import StoredBody
 from consortium.trainings.errors import ShareMalformed, WrongRound
-from consortium.work import applied_round
 from protocol.ids import uuid_bytes
 from protocol.messages import Accepted, AppliedRound
 from protocol.statements import SignedStatement

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from consortium.queue.port import Effects, Task, TaskName
 from consortium.rounds import hot_path
-from consortium.rounds.facts import RoundFacts
+from consortium.rounds.all_sent import fix_and_ask
+from consortium.rounds.facts import RoundFacts, remember_fixed, remember_sent
 from consortium.rounds.tables import Assignment, Contribution, Round, VoteRow
 from consortium.runtime import Runtime
 from consortium.trainings.errors import (
@@ -23,7 +24,7 @@ from consortium.trainings.errors import (
     WrongState,
 )
 from consortium.trainings.moves import lock_training, mark_answered, record_event
-from consortium.trainings.settle import settle
+from consortium.trainings.settle import settle, settle_locked
 from consortium.trainings.tables import Training, TrainingMember
 from protocol.history import contributors_digest
 from protocol.ids import NodeId
@@ -97,23 +98,36 @@ def accept_contribution(
         "state": "accepted" if validated else "received", "received_at": now,
     }  # fmt: skip
     with runtime.db.noting() as c:
-        taken = hot_path.take_contribution(c, values)
-        due = validated and hot_path.is_collected(c, facts.training, facts.index, now=now)
-    if not taken:
+        taken = hot_path.take_contribution(c, values, counts=validated, now=now)
+    if taken is None:
         with runtime.db.reading("rounds.sent_before") as s:
             _require_same_contribution(s, facts, node, body)
-    if not validated:
-        if taken:
-            runtime.release(Effects(tasks=[Task(TaskName.VALIDATE, (facts.training, facts.index, node))]))
+            due = hot_path.is_collected(s.connection(), facts.training, facts.index, now=now)
+    elif not validated:
+        runtime.release(Effects(tasks=[Task(TaskName.VALIDATE, (facts.training, facts.index, node))]))
         return
+    else:
+        remember_sent(facts, node, signed)
+        due = taken.is_due and not (taken.is_plain and _went_on(runtime, facts, now=now))
     if due:
         settle_training(runtime, "rounds.settle_contributions", facts.training)
+
+
+def _went_on(runtime: Runtime, facts: RoundFacts, *, now: float) -> bool:
+    """Whether the contributor set was fixed without more ado."""
+    with runtime.db.noting() as c:
+        asked = fix_and_ask(c, facts, now=now)
+    if asked is None:
+        return False
+    remember_fixed(facts, sorted(member.node for member in facts.roster.members))
+    runtime.release(Effects(wake=set(asked)))
+    return True
 
 
 def settle_training(runtime: Runtime, name: str, training: str) -> None:
     """Takes every step of a training that is due, in a transaction of this name."""
     with runtime.act(name) as (s, effects, now):
-        settle(s, lock_training(s, training), effects, now=now)
+        settle_locked(s, training, effects, now=now)
 
 
 def _require_same_contribution(s: Session, facts: RoundFacts, node: str, body: Body) -> None:
@@ -276,11 +290,16 @@ def accept_share(
         "statement": signed.model_dump_json(),
     }  # fmt: skip
     with runtime.db.noting() as c:
-        taken = hot_path.take_share(c, values)
-        due = hot_path.is_answered(c, facts.training, facts.index)
-    if not taken:
+        taken = hot_path.take_share(c, values, now=runtime.clock.now())
+    if taken is None:
         with runtime.db.reading("rounds.shared_before") as s:
             _require_same_share(s, facts, number, body)
+            due = hot_path.is_answered(s.connection(), facts.training, facts.index)
+    elif taken.is_plain:
+        runtime.release(Effects(tasks=[Task(TaskName.CLOSE_ROUND, (facts.training, facts.index))]))
+        return
+    else:
+        due = taken.is_due
     if due:
         settle_training(runtime, "rounds.settle_shares", facts.training)
 

@@ -14,12 +14,21 @@ from consortium.rounds.assignments import settle_shares
 from consortium.rounds.protection import bodies_of
 from consortium.rounds.tables import Contribution, Round, SumRange
 from consortium.trainings.moves import Scene, mark_answered, roster_of
-from consortium.trainings.tables import TrainingMember
+from consortium.trainings.tables import Training, TrainingMember
 from protocol.plan import ProtectionLevel
 from protocol.states import RoundEvent, RoundState, TrainingEvent, TrainingState, next_round_state
 
-_STATES = select(Contribution.node, Contribution.state).where(
-    Contribution.training == bindparam("training"), Contribution.round == bindparam("round")
+# The banks on the roster in ascending order of node id, and the states of their contributions.
+_MEMBERS = (
+    select(TrainingMember, Contribution.state)
+    .outerjoin(
+        Contribution,
+        (Contribution.training == TrainingMember.training)
+        & (Contribution.round == bindparam("round"))
+        & (Contribution.node == TrainingMember.node),
+    )
+    .where(TrainingMember.training == bindparam("training"), TrainingMember.on_roster)
+    .order_by(TrainingMember.node)
 )
 
 # PostgreSQL's FOR NO KEY UPDATE: rows that refer to the round may still be written.
@@ -29,15 +38,37 @@ _LOCK_ROUND = (
     .with_for_update(key_share=True)
     .execution_options(populate_existing=True)
 )
+_LOCK_BOTH = (
+    select(Training, Round)
+    .join(Round, (Round.training == Training.id) & (Round.index == Training.round))
+    .where(Training.id == bindparam("training"))
+    .with_for_update(key_share=True, of=[Training, Round])
+    .execution_options(populate_existing=True)
+)
 
 
-def settle_round(scene: Scene) -> None:
-    """Takes every step that is due in the round that is next or open; nothing while the operator has paused."""
+def lock_both(s: Session, training: str) -> tuple[Training, Round] | None:
+    """A training and the round that it is at, locked as `lock_training` does it; None if no round is open, or if the
+    training has moved while it was waited for.
+    """
+    found = s.execute(_LOCK_BOTH, {"training": training}).one_or_none()
+    return None if found is None else (found[0], found[1])
+
+
+def settle_round(scene: Scene, row: Round | None = None) -> None:
+    """Takes every step that is due in the round that is next or open; nothing while the operator has paused.
+
+    Args:
+        scene: what is settled.
+        row: the round, if it is locked already.
+    """
     s, training = scene.s, scene.training
     if training.pause == "operator":
         return
-    # Locked, since a contribution is taken without the training's lock: whoever fixes U must have seen it.
-    row = s.scalar(_LOCK_ROUND, {"training": training.id, "round": training.round})
+    if row is None:
+        # Locked, since contributions and shares are taken without the training's lock: whoever fixes U, or says how
+        # many are awaited, must have seen them.
+        row = s.scalar(_LOCK_ROUND, {"training": training.id, "round": training.round})
     if row is None:
         if training.status is TrainingState.RUNNING:
             scene.effects.queue(TaskName.ADVANCE, training.id)
@@ -51,9 +82,9 @@ def settle_round(scene: Scene) -> None:
 
 def _settle_collecting(scene: Scene, row: Round) -> None:
     s, training, plan, now = scene.s, scene.training, scene.plan, scene.now
-    found = s.execute(_STATES, {"training": row.training, "round": row.index}).all()
-    states: dict[str, str] = {item.node: item.state for item in found}
-    members = scene.members
+    found = s.execute(_MEMBERS, {"training": row.training, "round": row.index}).all()
+    states: dict[str, str] = {member.node: state for member, state in found if state is not None}
+    members = scene.members = [member for member, _ in found]
     for member in members:
         if member.node in states and (member.misses or member.complaint or member.away_since is not None):
             mark_answered(s, member, now=now)
@@ -61,8 +92,10 @@ def _settle_collecting(scene: Scene, row: Round) -> None:
     unchecked = [node for node, state in states.items() if state == "received"]
     waiting = [member for member in members if member.node not in states and member.away_since is None]
     wanted = plan.cohort.min_banks
+    row.awaited = len(waiting) + len(unchecked)
     if training.status is TrainingState.PAUSED:
         if len(accepted) + len(unchecked) + len(waiting) < wanted:
+            row.awaited = 0
             return
         row.deadline_at = now + plan.deadlines.contribution_s
         scene.move(TrainingEvent.RESUME, reason="enough banks are back")
@@ -84,6 +117,7 @@ def _settle_collecting(scene: Scene, row: Round) -> None:
 def _pause(scene: Scene, row: Round, members: list[TrainingMember], got: str, wanted: int) -> None:
     away = ", ".join(member.name for member in members if member.away_since is not None)
     reason = f"round {row.index}: {got}, {wanted} are needed" + (f"; waiting for {away}" if away else "")
+    row.awaited = 0  # whoever answers may be the one that was missing
     if scene.training.status is TrainingState.RUNNING:
         scene.move(TrainingEvent.PAUSE, reason=reason, pause="quorum")
 

@@ -20,6 +20,7 @@ class Round(Base):
         deadline_at: when collecting goes on without who has not answered.
         contributors: U, ascending node ids; set once, by compare-and-set, when collecting ends.
         ranges: into how many chunk ranges the sum is cut.
+        awaited: how many answers the banks owe, contributions or shares, or fewer (`consortium.rounds.hot_path`).
         doubted: whether the first set of shares did not open the sum (`consortium.rounds.assignments`).
         timings: seconds by phase, for the operator and the benchmark.
     """
@@ -43,6 +44,7 @@ class Round(Base):
     applied_at: Mapped[float | None]
     contributors: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     ranges: Mapped[int] = mapped_column(default=1)
+    awaited: Mapped[int] = mapped_column(default=0)
     doubted: Mapped[bool] = mapped_column(default=False)
     aggregate_digest: Mapped[str | None] = mapped_column(String(64))
     aggregate_size: Mapped[int | None] = mapped_column(ByteCount)

@@ -18,7 +18,7 @@ from protocol.roster import Roster
 from protocol.states import TrainingEvent, TrainingState, next_training_state
 
 
-@dataclass(frozen=True)
+@dataclass
 class Scene:
     """What every step of `settle` works on: a session inside a transaction, a locked training and its plan, the effects
     that must follow, and the time in seconds since the epoch.

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session, undefer
 
 from consortium.queue.port import Effects, TaskName
@@ -326,6 +326,8 @@ def pause_training(s: Session, training_id: str, effects: Effects, *, now: float
         training.pause, training.reason = "operator", reason
         return training
     move_training(s, training, TrainingEvent.PAUSE, effects, now=now, reason=reason, pause="operator")
+    # No answer is the last one now, nor was one: what it would bring about waits until he resumes.
+    s.execute(update(Round).where(Round.training == training_id, Round.index == training.round).values(awaited=-1))
     return training
 
 

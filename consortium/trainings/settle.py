@@ -13,9 +13,11 @@ from sqlalchemy.orm import Session
 
 from consortium.models.service import release
 from consortium.queue.port import Effects, TaskName
-from consortium.rounds.settle import settle_round
+from consortium.rounds.settle import lock_both, settle_round
+from consortium.rounds.tables import Round
 from consortium.trainings.moves import (
     Scene,
+    lock_training,
     members_of,
     plan_of,
     roster_of,
@@ -39,14 +41,24 @@ def settle(s: Session, training: Training, effects: Effects, *, now: float) -> N
         effects: what must follow once the transaction is committed.
         now: seconds since the epoch.
     """
-    scene = Scene(s, training, plan_of(training), effects, now)
-    match training.status:
+    _settle(Scene(s, training, plan_of(training), effects, now))
+
+
+def settle_locked(s: Session, training_id: str, effects: Effects, *, now: float) -> None:
+    """Locks a training, in most cases with the round that it is at, and takes every step that is due."""
+    both = lock_both(s, training_id)
+    training = lock_training(s, training_id) if both is None else both[0]
+    _settle(Scene(s, training, plan_of(training), effects, now), None if both is None else both[1])
+
+
+def _settle(scene: Scene, row: Round | None = None) -> None:
+    match scene.training.status:
         case TrainingState.INVITING:
             _settle_invitation(scene)
         case TrainingState.KEY_CEREMONY:
             _settle_ceremony(scene)
         case TrainingState.RUNNING | TrainingState.PAUSED:
-            settle_round(scene)
+            settle_round(scene, row)
         case TrainingState.EVALUATING:
             _settle_evaluation(scene)
         case _:
