@@ -27,6 +27,7 @@ class WireModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 #: What the two encoders may write differently, or what may look like it inside a string: long integers, fractions.
 _UNSURE = re.compile(r"[:,\[]-?(?:[0-9]{16}|[0-9]+[.e]|[IN])")
 
@@ -41,7 +42,7 @@ def canonical_json(value: dict[str, Any]) -> bytes:
     Raises:
         rfc8785.CanonicalizationError: a number that has no such form.
     """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = _ENCODE(value)
     if text.isascii() and _UNSURE.search(text) is None:
         return text.encode()
     return rfc8785.dumps(value)
