@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, select
+from sqlalchemy import CTE, ColumnElement, Connection, Row, exists, select
 
-#: Makes a statement that writes and returns a row if it did, under these conditions beside its own: none on SQLite.
-Step = Callable[[Sequence[ColumnElement[bool]]], Any]
+#: Makes a statement that writes and returns a row if it did. On PostgreSQL it is given a condition beside its own, and
+#: what the first statement returns; on SQLite neither, where it may look that up.
+Step = Callable[[Sequence[ColumnElement[bool]], CTE | None], Any]
 
 
 class Chained:
@@ -28,10 +29,10 @@ class Chained:
     """
 
     def __init__(self, first: Any, *others: Step) -> None:
-        self._one_by_one = (first, *(step(()) for step in others))
+        self._one_by_one = (first, *(step((), None) for step in others))
         tables = [first.cte("step_0")]
         for number, step in enumerate(others, start=1):
-            tables.append(step([exists(select(tables[-1]))]).cte(f"step_{number}"))
+            tables.append(step([exists(select(tables[-1]))], tables[0]).cte(f"step_{number}"))
         self._at_once = select(*tables[0].c).where(exists(select(tables[-1])))
 
     def run(self, c: Connection, values: Mapping[str, object]) -> Row[Any] | None:

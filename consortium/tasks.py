@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 import structlog
-from sqlalchemy import ColumnElement, ScalarSelect, Table, bindparam, exists, func, insert, select, update
+from sqlalchemy import CTE, ColumnElement, ScalarSelect, Table, bindparam, exists, func, insert, select, update
 from sqlalchemy.orm import Session, undefer
 
 from consortium.chained import Chained
@@ -272,15 +272,18 @@ def _publish_and_open() -> Chained:
             history=bindparam("next_history"),
             progress=bindparam("next_progress", type_=its.progress.type),
         )
-        .returning(its.id)
+        .returning(its.away)
     )
 
-    def open_it(after: Sequence[ColumnElement[bool]]) -> Any:
+    def open_it(after: Sequence[ColumnElement[bool]], moved: CTE | None) -> Any:
         given = [bindparam(f"next_{name}", type_=_ROUNDS.c[name].type) for name in _OPENED[:-1]]
-        rows = select(*given, bindparam("members") - its.away).where(its.id == bindparam("of_training"), *after)
+        # Of those who are away what stands in the row that is locked, not what stood there when the statement began.
+        away = its.away if moved is None else moved.c.away
+        of_training = () if moved is not None else (its.id == bindparam("of_training"),)
+        rows = select(*given, bindparam("members") - away).where(*after, *of_training)
         return insert(_ROUNDS).from_select(list(_OPENED), rows).returning(_ROUNDS.c.index)
 
-    return Chained(move, lambda after: _PUBLISH.where(*after), open_it)
+    return Chained(move, lambda after, _: _PUBLISH.where(*after), open_it)
 
 
 _PUBLISH_AND_OPEN = _publish_and_open()

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     Connection,
     Table,
@@ -87,7 +88,7 @@ def _fix_and_ask(count: int) -> Chained:
             bindparam("due", type_=columns.deadline_at.type),
         ]  # fmt: skip
 
-    def ask(after: Sequence[ColumnElement[bool]]) -> Any:
+    def ask(after: Sequence[ColumnElement[bool]], _: CTE | None) -> Any:
         rows = union_all(*(select(*asked(number)).where(*after) for number in range(count)))
         return insert(_ASSIGNMENTS).from_select(named, rows).returning(columns.number)
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     Connection,
     Select,
@@ -81,7 +82,7 @@ def _take_contribution() -> Chained:
     )
     given = {name: bindparam(f"of_{name}", type_=columns[name].type) for name in _GIVEN} | {"reason": literal("")}
 
-    def insert_it(after: Sequence[ColumnElement[bool]]) -> Any:
+    def insert_it(after: Sequence[ColumnElement[bool]], _: CTE | None) -> Any:
         rows = select(*given.values()).where(*after)
         # On PostgreSQL the same bank's other request may come to it first.
         insert = postgresql.insert(_CONTRIBUTIONS).on_conflict_do_nothing() if after else sqlite.insert(_CONTRIBUTIONS)
@@ -100,7 +101,7 @@ def _take_share() -> Chained:
         & (columns.state == "open")
     )
 
-    def answer_it(after: Sequence[ColumnElement[bool]]) -> Any:
+    def answer_it(after: Sequence[ColumnElement[bool]], _: CTE | None) -> Any:
         return (
             update(_ASSIGNMENTS)
             .where(is_open, *after)

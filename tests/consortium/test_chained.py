@@ -16,7 +16,7 @@ COUNTER = Table("counter", META, Column("key", Integer, primary_key=True), Colum
 NOTE = Table("note", META, Column("number", Integer, primary_key=True))
 
 
-def insert_note(after):
+def insert_note(after, _):
     rows = select(bindparam("number_noted", type_=Integer)).where(*after)
     return insert(NOTE).from_select(["number"], rows).returning(NOTE.c.number)
 
@@ -30,7 +30,7 @@ COUNT_AND_NOTE = Chained(
 )
 NEVER = Chained(
     update(COUNTER).where(COUNTER.c.key == bindparam("of_key")).values(value=7).returning(COUNTER.c.value),
-    lambda after: update(NOTE).where(NOTE.c.number == literal(-1), *after).values(number=0).returning(NOTE.c.number),
+    lambda after, _: update(NOTE).where(NOTE.c.number == literal(-1), *after).values(number=0).returning(NOTE.c.number),
 )
 
 
@@ -84,3 +84,32 @@ def test_of_many_at_once_each_sees_what_the_one_before_has_left(database):
     assert sorted(value for value in left if value is not None) == list(range(20))
     assert left.count(None) == 5
     assert len(notes(database)) == 20
+
+
+def note_what_is_left(after, counted):
+    left = select(COUNTER.c.value) if counted is None else select(counted.c.value)
+    return insert(NOTE).from_select(["number"], left.where(*after)).returning(NOTE.c.number)
+
+
+COUNT_AND_NOTE_WHAT_IS_LEFT = Chained(
+    update(COUNTER).where(COUNTER.c.value > 0).values(value=COUNTER.c.value - 1).returning(COUNTER.c.value),
+    note_what_is_left,
+)
+
+
+def test_what_follows_is_told_what_the_row_says_that_was_waited_for(database):
+    """Against a look at the table, which shows it as it was when the statement began."""
+    answers = []
+
+    def run():
+        with database.noting() as c:
+            answers.append(COUNT_AND_NOTE_WHAT_IS_LEFT.run(c, {}).value)
+
+    late = threading.Thread(target=run)
+    with database.transaction("test") as s:
+        s.execute(update(COUNTER).values(value=10))
+        late.start()
+        late.join(0.5)
+        assert answers == []
+    late.join(30)
+    assert answers == notes(database) == [9]
