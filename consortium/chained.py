@@ -44,10 +44,10 @@ class Chained:
         """
         if c.dialect.name == "postgresql":
             return c.execute(self._at_once, values).first()
-        answer = None
-        for number, statement in enumerate(self._one_by_one):
+        rows = []
+        for statement in self._one_by_one:
             row = c.execute(statement, values).first()
             if row is None:
                 return None
-            answer = row if number == 0 else answer
-        return answer
+            rows.append(row)
+        return rows[0]

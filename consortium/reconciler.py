@@ -21,8 +21,7 @@ from consortium.rounds.hot_path import IS_ASKED, ROSTER_SIZE
 from consortium.rounds.tables import Assignment, Contribution, Round, SumRange
 from consortium.runtime import Runtime
 from consortium.storage.service import due_for_sweep
-from consortium.trainings.moves import lock_training
-from consortium.trainings.settle import settle
+from consortium.trainings.settle import settle_locked
 from consortium.trainings.tables import Training
 from protocol.states import RoundState, TrainingState
 
@@ -155,7 +154,7 @@ def reconcile(runtime: Runtime, *, deadlines: bool = True, forgotten_s: float = 
     _queue_unless_taken(runtime, tasks)
     for training_id in {*overdue, *stalled}:
         with runtime.act("reconciler.settle") as (session, effects, then):
-            settle(session, lock_training(session, training_id), effects, now=then)
+            settle_locked(session, training_id, effects, now=then)
 
 
 def _queue_unless_taken(runtime: Runtime, tasks: list[Task]) -> None:

@@ -27,7 +27,7 @@ from consortium.runtime import Runtime
 from consortium.stored_body import StoredBody
 from consortium.trainings.errors import ContributionMalformed, StoredShareMalformed, SumsDiffer
 from consortium.trainings.moves import lock_training, move_training, plan_of, record_event, roster_of
-from consortium.trainings.settle import settle
+from consortium.trainings.settle import settle, settle_locked
 from consortium.trainings.tables import Training
 from learning.errors import LearningError
 from protocol.aggregate import encode_aggregate
@@ -413,7 +413,7 @@ def advance(runtime: Runtime, training_id: str) -> None:
                 open_next(s, training, point, model, effects, now=now)
         return
     with runtime.act("tasks.settle") as (s, effects, now):
-        settle(s, lock_training(s, training_id), effects, now=now)
+        settle_locked(s, training_id, effects, now=now)
 
 
 TASKS: MappingProxyType[TaskName, Callable[..., None]] = MappingProxyType(
