@@ -116,15 +116,20 @@ class BankData:
             self._pins.keep(training, pin)
             self._hold(training, _Held(plan, _NO_KEY, data))
 
-    def prepared(self, training: str, plan: Plan, entity_key: bytes | None) -> Any:
+    def prepared(self, training: str, plan: Plan, entity_key: Callable[[], bytes | None]) -> Any:
         """The algorithm's bank-side data, of the rows with which the training was accepted.
+
+        Args:
+            training: its id.
+            plan: what was accepted.
+            entity_key: fetches the banks' shared identifier key, for a plan that needs it.
 
         Raises:
             DataUnfit: the rows do not fit the plan, or are others than those.
         """
         # Only identifiers are hashed under the key: without any, the rows of the check are those of the training.
         counts_entities = plan.learning.get("kind") == "entity_tables"
-        key = (entity_key if counts_entities else None) or _NO_KEY
+        key = (entity_key() if counts_entities else None) or _NO_KEY
         held = self._held.get(training)
         # Every round asks with the same object, and a plan's digest takes as long as a small contribution.
         if held is None or held.plan is not plan or held.entity_key != key:

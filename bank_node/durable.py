@@ -65,16 +65,20 @@ class Disk:
             data: its beginning.
             flush: False leaves out the flush, see `write`.
         """
-        if not path.exists():
+        try:
+            descriptor = os.open(path, os.O_WRONLY)
+        except FileNotFoundError:
             self.write(path, data, flush=flush)
             return
-        self.reached(f"overwrite:{path.name}")
-        with path.open("r+b", buffering=0) as file:
+        try:
+            self.reached(f"overwrite:{path.name}")
             rest = memoryview(data)
             while rest:
-                rest = rest[file.write(rest) :]
+                rest = rest[os.write(descriptor, rest) :]
             if flush:
-                flush_data(file.fileno())
+                flush_data(descriptor)
+        finally:
+            os.close(descriptor)
         self.reached(f"overwritten:{path.name}")
 
     def remove(self, path: Path) -> None:

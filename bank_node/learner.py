@@ -43,7 +43,14 @@ class Learner(Generic[DataT]):
         self._state = algorithm.start()
         self._digests: list[tuple[str, str]] = []
         self.history = first_history(training, plan=plan.digest(), roster=roster.digest(), deals=deals)
-        self.query: Query | None = algorithm.next_query(self._state)
+        self.query: Query | None = None
+        #: Its digest in hex; empty once there is no round left.
+        self.query_digest = ""
+        self._next_query()
+
+    def _next_query(self) -> None:
+        self.query = self._algorithm.next_query(self._state)
+        self.query_digest = "" if self.query is None else self.query.digest().hex()
 
     @property
     def round(self) -> int:
@@ -83,7 +90,7 @@ class Learner(Generic[DataT]):
         # (1)
         if applied.round != self.round or self.query is None:
             raise LogForked(where, expected=f"round {self.round}", got=f"round {applied.round}")
-        if applied.query != self.query.digest().hex():
+        if applied.query != self.query_digest:
             raise LogForked(where, expected="the query that this bank derived", got="another query's digest")
         # (2)
         contributors = {NodeId(node) for node in applied.contributors}
@@ -106,7 +113,7 @@ class Learner(Generic[DataT]):
             self.history, applied.round, query=applied.query, contributors=named, aggregate=applied.digest
         )
         self._digests.append((applied.digest, named))
-        self.query = self._algorithm.next_query(self._state)
+        self._next_query()
 
     def check_seen(self, applied: AppliedRound) -> None:
         """Compares what the service says about a past round with what was applied then.
@@ -132,7 +139,7 @@ class Learner(Generic[DataT]):
             raise StaleWork(where, expected=f"round {self.round}", got="one that is over")
         if round_index > self.round or self.query is None:
             raise LogForked(where, expected=f"round {self.round}", got="a round that cannot be reached")
-        if query != self.query.digest().hex():
+        if query != self.query_digest:
             raise LogForked(where, expected="the query that this bank derived", got="another query's digest")
         if history is not None and history != self.history:
             raise LogForked(where, expected="the history that this bank has seen", got="another one")

@@ -199,7 +199,7 @@ class Participation:
     def _make_contribution(self, running: Running, query: Query, round_index: int) -> bytes:
         self._status.state, self._status.unit = "running", query.name
         with self._status.timed("compute"):
-            data = self._node.data.prepared(self._training, running.plan, running.protection.entity_key())
+            data = self._node.data.prepared(self._training, running.plan, running.protection.entity_key)
             vector = to_fixed_point(query, running.contribution(query, data))
         with self._status.timed("encrypt"):
             return running.protection.protect(query, round_index, vector)
@@ -315,8 +315,7 @@ class Participation:
     def _check_contributors(
         self, running: Running, round_index: int, statements: Sequence[SignedStatement]
     ) -> tuple[NodeId, ...]:
-        query = running.learner.query
-        if round_index != running.learner.round or query is None:
+        if round_index != running.learner.round or running.learner.query is None:
             raise StaleWork(
                 running.learner.where(round_index), expected=f"round {running.learner.round}", got=str(round_index)
             )
@@ -326,7 +325,7 @@ class Participation:
             round_index=round_index,
             plan=running.plan,
             roster=running.roster,
-            query=query.digest().hex(),
+            query=running.learner.query_digest,
             history=running.learner.history,
         )
 

@@ -266,10 +266,6 @@ class Protection:
         sealed = self._attempt.sealed(self._attempt.ENTITY)
         return None if sealed is None else self._vault.unseal(sealed)
 
-    def sealed_entity_key(self) -> bytes | None:
-        """The same, still sealed."""
-        return self._attempt.sealed(self._attempt.ENTITY)
-
     def _round_id(self, context: Ceremony, query: Query, round_index: int) -> crypto.RoundId:
         return crypto.RoundId(context.parameters, context.training, round_index, query.length)
 

@@ -13,13 +13,53 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import OrderedDict
+from typing import Any
 
 import redis
+from redis.connection import ConnectionPool
 
 from consortium.clock import Clock
 
 _REMEMBER_S = 180
 _MOST = 1_000_000
+
+
+class _SharedMemory:
+    """What several servers remember together, in Redis.
+
+    Every request of a bank asks it once, and waits. So each thread has a connection of its own and uses it directly:
+    what the client does besides, for all that may be asked of it, takes longer than the answer.
+
+    Args:
+        url: Redis's.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._pool = ConnectionPool.from_url(url, max_connections=1_000_000, socket_timeout=1, socket_connect_timeout=1)
+        self._own = threading.local()
+
+    def add(self, name: str) -> bool:
+        """Remembers a name; whether it is new.
+
+        Raises:
+            RedisError: Redis does not answer.
+        """
+        connection = getattr(self._own, "connection", None)
+        if connection is None:
+            connection = self._own.connection = self._pool.make_connection()
+        try:
+            return self._add(connection, name)
+        except redis.ConnectionError:  # it may have been started anew since it was last asked
+            return self._add(connection, name)
+
+    @staticmethod
+    def _add(connection: Any, name: str) -> bool:
+        try:
+            connection.send_command("SET", f"fraud-consortium:jti:{name}", b"", "NX", "EX", _REMEMBER_S)
+            return connection.read_response() is not None
+        except BaseException:
+            connection.disconnect()  # else the next to ask would be told what was answered to this one
+            raise
 
 
 class ReplayGuard:
@@ -34,7 +74,7 @@ class ReplayGuard:
         self._clock = clock
         self._lock = threading.Lock()
         self._seen: OrderedDict[str, float] = OrderedDict()
-        self._redis = redis.Redis.from_url(redis_url, socket_timeout=1, socket_connect_timeout=1) if redis_url else None
+        self._shared = _SharedMemory(redis_url) if redis_url else None
         # Tokens carry whole seconds.
         self.not_before = float(int(clock.now()))
 
@@ -47,7 +87,7 @@ class ReplayGuard:
             if jti in self._seen:
                 return False
             self._seen[jti] = now + _REMEMBER_S
-        if self._redis is not None:  # if it is away this process' own memory is what there is
+        if self._shared is not None:  # if it is away this process' own memory is what there is
             with contextlib.suppress(redis.RedisError):
-                return bool(self._redis.set(f"fraud-consortium:jti:{jti}", b"", nx=True, ex=_REMEMBER_S))
+                return self._shared.add(jti)
         return True

@@ -11,6 +11,7 @@ from bank_node.errors import DataChanged, DataUnfit, PlanInvalid, SettingsInvali
 from bank_node.registry import Registry
 from bank_node.settings import DatasetSettings
 from protocol.plan import Plan
+from tests.common.enrolled_home import no_entity_key
 
 TRAINING = "01930000-0000-7000-8000-000000000001"
 INPUTS = {
@@ -60,9 +61,9 @@ def table(request, tmp_path):
 def test_a_table_that_fits_is_kept_for_the_training(table):
     data = table(rows())
     data.check(plan(), max_rows=200, training=TRAINING)
-    prepared = data.prepared(TRAINING, plan(), None)
+    prepared = data.prepared(TRAINING, plan(), no_entity_key)
     assert prepared.X.shape == (200, 3)
-    assert data.prepared(TRAINING, plan(), None) is prepared
+    assert data.prepared(TRAINING, plan(), no_entity_key) is prepared
     np.testing.assert_allclose(prepared.X[:, 0], rows()["amount"].astype(np.float32))
     assert prepared.X[:, 2].tolist() == [hour % 24 for hour in range(200)]
 
@@ -71,7 +72,7 @@ def test_local_times_with_the_offsets_of_summer_and_winter_are_taken_in_utc(tabl
     local = ["2026-01-01T00:30:00+01:00", "2026-07-01T00:30:00+02:00"]
     data = table(rows().iloc[:2].assign(when=local))
     data.check(plan(), max_rows=200)
-    assert data.prepared(TRAINING, plan(), None).X[:, 2].tolist() == [23.5, 22.5]
+    assert data.prepared(TRAINING, plan(), no_entity_key).X[:, 2].tolist() == [23.5, 22.5]
 
 
 @pytest.mark.parametrize("change", [{"fraud": 0}, {"fraud": 1}, {"amount": 5.0}, {"amount": np.nan}, {"channel": None}])
@@ -82,7 +83,7 @@ def test_a_bank_of_one_class_or_with_dull_columns_takes_part(table, change):
 def test_an_empty_table_takes_part(table):
     data = table(rows().iloc[:0])
     data.check(plan(), max_rows=200)
-    assert data.prepared(TRAINING, plan(), None).rows == 0
+    assert data.prepared(TRAINING, plan(), no_entity_key).rows == 0
 
 
 @pytest.mark.parametrize(
@@ -179,15 +180,17 @@ def test_a_training_goes_on_with_its_own_rows_or_not_at_all(tmp_path):
     tonight.to_csv(path, index=False)  # the nightly export, and then a restart
     restarted = bank_data(tmp_path, datasets)
     with pytest.raises(DataChanged, match="the rows with which this bank has accepted it") as caught:
-        restarted.prepared(TRAINING, plan(), None)
+        restarted.prepared(TRAINING, plan(), no_entity_key)
     assert "put the file of that time back" in str(caught.value)
     restarted.check(plan(), max_rows=200, training=other(2))  # the next training takes the new rows
-    assert restarted.prepared(other(2), plan(), None).X[0, 0] == 1.0
+    assert restarted.prepared(other(2), plan(), no_entity_key).X[0, 0] == 1.0
     with pytest.raises(DataChanged):
-        restarted.prepared(TRAINING, plan(), None)
+        restarted.prepared(TRAINING, plan(), no_entity_key)
 
     rows().to_csv(path, index=False)  # the same rows, written another time
-    np.testing.assert_allclose(restarted.prepared(TRAINING, plan(), None).X[:, 0], rows()["amount"].astype(np.float32))
+    np.testing.assert_allclose(
+        restarted.prepared(TRAINING, plan(), no_entity_key).X[:, 0], rows()["amount"].astype(np.float32)
+    )
 
 
 def test_a_column_that_is_renamed_otherwise_since_is_other_data(tmp_path):
@@ -196,7 +199,7 @@ def test_a_column_that_is_renamed_otherwise_since_is_other_data(tmp_path):
     bank_data(tmp_path, {"transactions": DatasetSettings(path=path)}).check(plan(), max_rows=200, training=TRAINING)
     renamed = DatasetSettings(path=path, rename={"amount": "gross", "net": "amount"})
     with pytest.raises(DataChanged, match="its settings were changed"):
-        bank_data(tmp_path, {"transactions": renamed}).prepared(TRAINING, plan(), None)
+        bank_data(tmp_path, {"transactions": renamed}).prepared(TRAINING, plan(), no_entity_key)
 
 
 def test_trainings_side_by_side_keep_their_rows_in_memory(tmp_path):
@@ -205,22 +208,22 @@ def test_trainings_side_by_side_keep_their_rows_in_memory(tmp_path):
     data = bank_data(tmp_path, {"transactions": DatasetSettings(path=path.name)})
     for number in range(HELD):
         data.check(plan(), max_rows=200, training=other(number))
-    first = [data.prepared(other(number), plan(), None) for number in range(HELD)]
+    first = [data.prepared(other(number), plan(), no_entity_key) for number in range(HELD)]
     data.forget(other(0))
     path.unlink()  # nobody reads it for those that are held
-    assert [data.prepared(other(number), plan(), None) for number in range(1, HELD)] == first[1:]
+    assert [data.prepared(other(number), plan(), no_entity_key) for number in range(1, HELD)] == first[1:]
     with pytest.raises(DataUnfit, match="expected a file at"):
-        data.prepared(other(0), plan(), None)
+        data.prepared(other(0), plan(), no_entity_key)
 
 
 def test_of_more_trainings_than_are_held_the_one_that_was_not_used_for_longest_is_read_again(tmp_path):
     path = tmp_path / "transactions.csv"
     rows().to_csv(path, index=False)
     data = bank_data(tmp_path, {"transactions": DatasetSettings(path=path.name)})
-    first = [data.prepared(other(number), plan(), None) for number in range(HELD)]
-    data.prepared(other(0), plan(), None)
-    data.prepared(other(HELD), plan(), None)
-    assert data.prepared(other(0), plan(), None) is first[0]
-    again = data.prepared(other(1), plan(), None)
+    first = [data.prepared(other(number), plan(), no_entity_key) for number in range(HELD)]
+    data.prepared(other(0), plan(), no_entity_key)
+    data.prepared(other(HELD), plan(), no_entity_key)
+    assert data.prepared(other(0), plan(), no_entity_key) is first[0]
+    again = data.prepared(other(1), plan(), no_entity_key)
     assert again is not first[1]
     np.testing.assert_array_equal(again.X, first[1].X)
