@@ -113,11 +113,7 @@ def work_of(runtime: Runtime, node: str) -> tuple[WorkItem, ...]:
     """
     standings = runtime.standings.get(node, lambda nodes: _read_standings(runtime.db, nodes)) or []
     now = runtime.clock.now()
-    with runtime.db.reading("work.owed") as s:
-        items = [
-            _owed_in_round(s, node, standing, now) if standing.in_rounds else _owed(s, node, standing.training, now)
-            for standing in standings
-        ]
+    items = (_owed(runtime.db, node, standing, now) for standing in standings)
     return tuple(item for item in items if item is not None)
 
 
@@ -129,7 +125,17 @@ def _read_standings(db: Database, nodes: AbstractSet[str]) -> dict[str, list[_St
     return {node: list(standings.values()) for node, standings in found.items()}
 
 
-def _owed(s: Session, node: str, training_id: str, now: float) -> WorkItem | None:  # noqa: PLR0911  # one a state
+def _owed(db: Database, node: str, standing: _Standing, now: float) -> WorkItem | None:
+    if standing.in_rounds:
+        return _owed_in_round(db, node, standing, now)
+    with db.reading("work.owed") as s:
+        item = _owed_otherwise(s, node, standing.training, now)
+    if isinstance(item, ConfirmWork):
+        return item.model_copy(update={"applied": applied_round(db, item.training, item.rounds - 1)})
+    return item
+
+
+def _owed_otherwise(s: Session, node: str, training_id: str, now: float) -> WorkItem | None:  # noqa: PLR0911  # one a state
     """What is owed before the rounds and after them."""
     member, training = s.get_one(TrainingMember, (training_id, node)), s.get_one(Training, training_id)
     state = training.status
@@ -146,9 +152,7 @@ def _owed(s: Session, node: str, training_id: str, now: float) -> WorkItem | Non
     if state is TrainingState.KEY_CEREMONY:
         return _owed_in_ceremony(s, member, training)
     if state is TrainingState.EVALUATING and member.model_digest is None:
-        return ConfirmWork(
-            training=training.id, rounds=training.round, applied=applied_round(s, training.id, training.round - 1)
-        )
+        return ConfirmWork(training=training.id, rounds=training.round, applied=None)
     return None
 
 
@@ -164,42 +168,45 @@ def _owed_in_ceremony(s: Session, member: TrainingMember, training: Training) ->
     return ReceiveWork(training=training.id, attempt=training.attempt, deals=tuple(deals))
 
 
-def _owed_in_round(s: Session, node: str, standing: _Standing, now: float) -> WorkItem | None:
+def _owed_in_round(db: Database, node: str, standing: _Standing, now: float) -> WorkItem | None:
     if standing.round_state == RoundState.COLLECTING.value:
         if standing.contributed is not None:
             return None
-        facts = find_facts(s, standing.training, standing.round)
+        facts = find_facts(db, standing.training, standing.round)
         return ContributeWork(
             training=facts.training,
             round=facts.index,
             query=facts.query,
             history=facts.history,
             expires_in_s=max(0.0, (standing.deadline_at or now) - now),
-            applied=applied_round(s, facts.training, facts.index - 1),
+            applied=applied_round(db, facts.training, facts.index - 1),
         )
     if standing.round_state == RoundState.DECRYPTING.value:
-        return _owed_to_open(s, node, standing, now)
+        return _owed_to_open(db, node, standing, now)
     return None
 
 
-def _owed_to_open(s: Session, node: str, standing: _Standing, now: float) -> WorkItem | None:
+def _owed_to_open(db: Database, node: str, standing: _Standing, now: float) -> WorkItem | None:
     """A vote or a share."""
-    facts = find_facts(s, standing.training, standing.round)
+    facts = find_facts(db, standing.training, standing.round)
     committee, protection = facts.roster.committee, facts.plan.protection
     if node not in committee:
         return None
     votes: tuple[SignedStatement, ...] = ()
     if protection.agreement:
-        votes = tuple(votes_of(s, facts.training, facts.index, fixed_contributors(s, facts)))
+        fixed = fixed_contributors(db, facts)
+        with db.reading("work.votes") as s:
+            votes = tuple(votes_of(s, facts.training, facts.index, fixed))
+            has_voted = s.get(VoteRow, (facts.training, facts.index, node)) is not None
         if len(votes) < crypto.votes_needed(len(committee), protection.colluders):
-            if s.get(VoteRow, (facts.training, facts.index, node)) is not None:
+            if has_voted:
                 return None
             return VoteWork(
                 training=facts.training,
                 round=facts.index,
                 query=facts.query,
-                contributors=contributor_statements(s, facts),
-                applied=_without_aggregate(applied_round(s, facts.training, facts.index - 1)),
+                contributors=contributor_statements(db, facts),
+                applied=_without_aggregate(applied_round(db, facts.training, facts.index - 1)),
             )
     number, pieces = standing.assignment, standing.pieces
     if number is None or pieces is None:
@@ -210,10 +217,10 @@ def _owed_to_open(s: Session, node: str, standing: _Standing, now: float) -> Wor
         query=facts.query,
         assignment=number,
         pieces=remember_pieces(facts, node, number, pieces),
-        contributors=contributor_statements(s, facts),
+        contributors=contributor_statements(db, facts),
         votes=votes,
         expires_in_s=max(0.0, (standing.share_due_at or now) - now),
-        applied=_without_aggregate(applied_round(s, facts.training, facts.index - 1)),
+        applied=_without_aggregate(applied_round(db, facts.training, facts.index - 1)),
     )
 
 

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import bindparam, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import aliased
 
+from consortium.db import Database
 from consortium.lru_cache import LRUCache
-from consortium.rounds.protection import RoundBodies, bodies_of
+from consortium.rounds.protection import RoundBodies, bodies_for
 from consortium.rounds.tables import Assignment, Contribution, Round
 from consortium.trainings.errors import NotOnRoster, TrainingMissing, WrongRound, WrongState
-from consortium.trainings.moves import plan_of, roster_of
+from consortium.trainings.moves import terms_of
 from consortium.trainings.tables import Training
+from learning.query import Query
 from protocol.messages import AppliedRound
 from protocol.plan import Plan
 from protocol.roster import Roster
@@ -61,7 +63,12 @@ _FACTS: LRUCache[RoundFacts] = LRUCache(256)
 _BEFORE = aliased(Round)
 _APPLIED_COLUMNS = ("index", "contributors", "query_digest", "aggregate_digest", "aggregate_size", "aggregate_inline")
 _OPEN = (
-    select(Training, Round, *(getattr(_BEFORE, name) for name in _APPLIED_COLUMNS))
+    select(
+        *(Training.state, Training.round.label("present"), Training.plan_digest, Training.roster_digest),
+        *(Round.query_digest, Round.history, Round.query_name, Round.length, Round.bound, Round.resolution),
+        *(getattr(_BEFORE, name).label(f"before_{name}") for name in _APPLIED_COLUMNS),
+    )
+    .select_from(Training)
     .outerjoin(Round, (Round.training == Training.id) & (Round.index == bindparam("round")))
     .outerjoin(
         _BEFORE,
@@ -73,43 +80,45 @@ _OPEN = (
 )
 
 
-def find_facts(s: Session, training_id: str, index: int) -> RoundFacts:
+def find_facts(db: Database, training_id: str, index: int) -> RoundFacts:
     """A round's constants.
+
+    Args:
+        db: is read from only if this process has not seen the round; the caller holds no connection.
+        training_id: the training.
+        index: the round's number.
 
     Raises:
         TrainingMissing: there is no such training.
         WrongState: it has no rounds yet.
         WrongRound: it has not come to this one.
     """
-    return _FACTS.get((training_id, index), lambda: _read_facts(s, training_id, index))
+    return _FACTS.get((training_id, index), lambda: _read_facts(db, training_id, index))
 
 
-def known_facts(training_id: str, index: int) -> RoundFacts | None:
-    """A round's constants, if this process has read them before."""
-    return _FACTS.peek((training_id, index))
-
-
-def _read_facts(s: Session, training_id: str, index: int) -> RoundFacts:
-    found = s.execute(_OPEN, {"training": training_id, "round": index, "before": index - 1}).one_or_none()
+def _read_facts(db: Database, training_id: str, index: int) -> RoundFacts:
+    with db.looking() as c:
+        found = c.execute(_OPEN, {"training": training_id, "round": index, "before": index - 1}).one_or_none()
     if found is None:
         raise TrainingMissing(training_id)
-    training, row, *before = found
+    before = found[-len(_APPLIED_COLUMNS) :]
     if before[0] is not None:  # whoever asks for a round's work is told of the round before
         _APPLIED.put((training_id, index - 1), _applied(before))
     where = f"round {index} of training {training_id}"
-    if training.roster_digest is None:
-        raise WrongState(where, expected="a running training", got=training.state)
-    if row is None:
-        raise WrongRound(where, expected=f"round {training.round}", got=f"round {index}")
-    plan = plan_of(training)
+    if found.roster_digest is None:
+        raise WrongState(where, expected="a running training", got=found.state)
+    if found.query_digest is None:
+        raise WrongRound(where, expected=f"round {found.present}", got=f"round {index}")
+    plan, roster = terms_of(db, training_id, found.plan_digest, found.roster_digest)
+    query = Query(found.query_name, length=found.length, bound=found.bound, resolution=found.resolution)
     return RoundFacts(
         training=training_id,
         index=index,
-        query=row.query_digest,
-        history=row.history,
+        query=found.query_digest,
+        history=found.history,
         plan=plan,
-        roster=roster_of(training),
-        bodies=bodies_of(training, plan, row),
+        roster=roster,
+        bodies=bodies_for(training_id, plan, roster, query, index),
     )
 
 
@@ -121,13 +130,14 @@ _READ_APPLIED = select(*(getattr(Round, name) for name in _APPLIED_COLUMNS)).whe
 )
 
 
-def applied_round(s: Session, training_id: str, index: int) -> AppliedRound | None:
+def applied_round(db: Database, training_id: str, index: int) -> AppliedRound | None:
     """An applied round as the banks read it; None if it is not applied. It never changes: read once a process."""
     if index < 0:
         return None
 
     def read() -> AppliedRound:
-        row = s.execute(_READ_APPLIED, {"training": training_id, "round": index}).one_or_none()
+        with db.looking() as c:
+            row = c.execute(_READ_APPLIED, {"training": training_id, "round": index}).one_or_none()
         if row is None:
             raise LookupError
         return _applied(row)
@@ -154,12 +164,13 @@ _CONTRIBUTORS: LRUCache[tuple[str, ...]] = LRUCache(256)
 _FIXED = select(Round.contributors).where(Round.training == bindparam("training"), Round.index == bindparam("round"))
 
 
-def fixed_contributors(s: Session, facts: RoundFacts) -> tuple[str, ...]:
+def fixed_contributors(db: Database, facts: RoundFacts) -> tuple[str, ...]:
     """The round's contributor set U, which never changes once it is fixed; empty before."""
     found = _CONTRIBUTORS.peek((facts.training, facts.index))
     if found is not None:
         return found
-    fixed = tuple(s.scalar(_FIXED, {"training": facts.training, "round": facts.index}) or ())
+    with db.looking() as c:
+        fixed = tuple(c.scalar(_FIXED, {"training": facts.training, "round": facts.index}) or ())
     if fixed:
         remember_fixed(facts, fixed)
     return fixed
@@ -185,16 +196,17 @@ def remember_fixed(facts: RoundFacts, contributors: Sequence[str]) -> None:
     _CONTRIBUTORS.put((facts.training, facts.index), tuple(contributors))
 
 
-def contributor_statements(s: Session, facts: RoundFacts) -> tuple[SignedStatement, ...]:
+def contributor_statements(db: Database, facts: RoundFacts) -> tuple[SignedStatement, ...]:
     """The signed statements of the fixed contributor set, in ascending order of node id; read once a process, and not
     at all if this process has taken all of them.
     """
 
     def read() -> tuple[SignedStatement, ...]:
-        kept = [_SENT.peek((facts.training, facts.index, node)) for node in fixed_contributors(s, facts)]
+        kept = [_SENT.peek((facts.training, facts.index, node)) for node in fixed_contributors(db, facts)]
         if kept and None not in kept:
             return tuple(signed for signed in kept if signed is not None)
-        found = s.execute(_SIGNED, {"training": facts.training, "round": facts.index}).all()
+        with db.looking() as c:
+            found = c.execute(_SIGNED, {"training": facts.training, "round": facts.index}).all()
         fixed = (found[0].contributors if found else None) or ()
         return tuple(SignedStatement.model_validate_json(text) for node, text, _ in found if node in fixed)
 
@@ -217,7 +229,7 @@ def remember_pieces(facts: RoundFacts, node: str, number: int, pieces: Sequence[
     return kept
 
 
-def assigned_pieces(s: Session, facts: RoundFacts, node: str, number: int) -> tuple[int, ...]:
+def assigned_pieces(db: Database, facts: RoundFacts, node: str, number: int) -> tuple[int, ...]:
     """The pieces of an assignment; read once a process.
 
     Raises:
@@ -227,7 +239,8 @@ def assigned_pieces(s: Session, facts: RoundFacts, node: str, number: int) -> tu
     if kept is not None:
         return kept
     key = {"training": facts.training, "round": facts.index, "number": number, "node": node}
-    pieces = s.scalar(_ASSIGNED, key)
+    with db.looking() as c:
+        pieces = c.scalar(_ASSIGNED, key)
     if pieces is None:
         raise WrongRound(f"share {number} for {facts.where}", expected="an assignment of this bank", got="none")
     return remember_pieces(facts, node, number, pieces)

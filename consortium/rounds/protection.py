@@ -150,7 +150,12 @@ class RoundBodies:
 def bodies_of(training: Training, plan: Plan, row: Round) -> RoundBodies:
     """The bodies of a round of a training."""
     query = Query(row.query_name, length=row.length, bound=row.bound, resolution=row.resolution)
+    return bodies_for(training.id, plan, roster_of(training), query, row.index)
+
+
+def bodies_for(training: str, plan: Plan, roster: Roster, query: Query, index: int) -> RoundBodies:
+    """The same, from what is known of them."""
     if plan.protection.level is ProtectionLevel.NONE:
         return RoundBodies(query, None)
-    parameters = parameters_for(plan, roster_of(training))
-    return RoundBodies(query, crypto.RoundId(parameters, uuid_bytes(training.id), row.index, row.length))
+    parameters = parameters_for(plan, roster)
+    return RoundBodies(query, crypto.RoundId(parameters, uuid_bytes(training), index, query.length))

@@ -16,7 +16,6 @@ from consortium.rounds.facts import (
     assigned_pieces,
     find_facts,
     fixed_contributors,
-    known_facts,
 )
 from consortium.rounds.protection import RoundBodies
 from consortium.rounds.service import (
@@ -61,10 +60,7 @@ def _signed_upload(call: Call) -> tuple[Body, SignedStatement]:
 
 def _find_facts(call: Call) -> RoundFacts:
     training, index = call.path["training"], call.number("round")
-    facts = known_facts(training, index)
-    if facts is None:
-        with call.runtime.db.reading("rounds.find") as s:
-            facts = find_facts(s, training, index)
+    facts = find_facts(call.runtime.db, training, index)
     facts.require_member(call.node)
     return facts
 
@@ -86,9 +82,8 @@ def put_share(call: Call) -> Accepted:
     """Send this bank's decryption share for the pieces assigned to it."""
     body, statement = _signed_upload(call)
     facts, number = _find_facts(call), call.number("assignment")
-    with call.runtime.db.reading("rounds.find_assignment") as s:
-        pieces = assigned_pieces(s, facts, call.node, number)
-        contributors = fixed_contributors(s, facts)
+    pieces = assigned_pieces(call.runtime.db, facts, call.node, number)
+    contributors = fixed_contributors(call.runtime.db, facts)
     check_share_statement(facts, call.node, contributors, pieces, signed=statement, body=body)
     _check_share(call, facts.bodies, contributors, pieces, body)
     ticket = call.runtime.notifier.ticket(call.node)
@@ -125,8 +120,7 @@ def get_applied(call: Call) -> AppliedRound:
     """A finished round, as everyone applies it."""
     training_id, index = call.path["training"], call.number("round")
     _find_facts(call)
-    with call.runtime.db.reading("rounds.applied") as s:
-        found = applied_round(s, training_id, index)
+    found = applied_round(call.runtime.db, training_id, index)
     if found is None:
         raise WrongRound(f"round {index} of training {training_id}", expected="a round that is applied", got="not yet")
     return found

@@ -9,6 +9,7 @@ from typing import Any, cast
 from sqlalchemy import CursorResult, bindparam, select, update
 from sqlalchemy.orm import Session
 
+from consortium.db import Database
 from consortium.lru_cache import LRUCache
 from consortium.queue.port import Effects
 from consortium.trainings.errors import TrainingMissing, TrainingMoved
@@ -67,6 +68,16 @@ def roster_of(training: Training) -> Roster:
     if training.roster_digest is None:
         raise TrainingMoved(training.id, expected="a training with a roster", got=training.state)
     return _ROSTERS.get(training.roster_digest, lambda: Roster.model_validate_json(training.roster_json or ""))
+
+
+def terms_of(db: Database, training: str, plan_digest: str, roster_digest: str) -> tuple[Plan, Roster]:
+    """Plan and roster of a training whose digests are known; read only if this process has not seen them."""
+    plan, roster = _PLANS.peek(plan_digest), _ROSTERS.peek(roster_digest)
+    if plan is not None and roster is not None:
+        return plan, roster
+    with db.reading("trainings.terms") as s:
+        row = s.get_one(Training, training)
+        return plan_of(row), roster_of(row)
 
 
 # Built once: to build a statement costs about as much as to run it.

@@ -291,8 +291,7 @@ def test_where_anything_else_is_to_be_said_the_training_is_settled(consortium, m
             row = s.get_one(Contribution, (training, 1, consortium.banks[2].node))
         for name, value in otherwise.items():
             setattr(row, name, value)
-    with runtime.db.reading("test.facts") as s:
-        facts = find_facts(s, training, 1)
+    facts = find_facts(runtime.db, training, 1)
     with runtime.db.noting() as c:
         asked = fix_and_ask(c, facts, now=runtime.clock.now())
     row = consortium.rounds(training)[1]
