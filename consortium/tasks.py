@@ -96,8 +96,7 @@ def close_round(runtime: Runtime, training_id: str, index: int) -> None:
     4. publish: the round is applied, the history grows, the next round opens, in one transaction
     """
     # (1)
-    with runtime.db.reading("tasks.find_round") as s:
-        closing = find_closing(s, training_id, index)
+    closing = find_closing(runtime.db, training_id, index)
     if closing is None:
         return
     started = time.perf_counter()

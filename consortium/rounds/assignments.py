@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
@@ -92,12 +93,28 @@ def _settle_covers_without_each(scene: Scene, row: Round, assignments: list[Assi
     return max(outcomes, key=lambda outcome: outcome.covered, default=SharesOutcome())
 
 
-def is_counted(assignment: Assignment) -> bool:
+class Asked(Protocol):
+    """What a committee member was asked for: a row, or what was read of one."""
+
+    @property
+    def node(self) -> str:
+        """Who."""
+
+    @property
+    def instead_of(self) -> str | None:
+        """In whose stead."""
+
+    @property
+    def state(self) -> str:
+        """As `Assignment` has it."""
+
+
+def is_counted(assignment: Asked) -> bool:
     """Whether this is an answer of the first cover."""
     return assignment.instead_of is None and assignment.state == "answered"
 
 
-def suspects_of(assignments: Iterable[Assignment]) -> set[str]:
+def suspects_of(assignments: Iterable[Asked]) -> set[str]:
     """The members of the first cover that no cover without them has cleared."""
     known = list(assignments)
     cleared = {assignment.instead_of for assignment in known if assignment.state == "in_vain"}

@@ -5,27 +5,30 @@ that leaves one of its members out (`consortium.rounds.assignments`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import BindParameter, bindparam, select
-from sqlalchemy.orm import Session, undefer
+from sqlalchemy import JSON, BindParameter, String, bindparam, cast, literal, null, select, true, union_all
+from sqlalchemy.orm import Session
 
 import crypto
 from consortium.blobs.port import BlobStore
+from consortium.db import Database
 from consortium.rounds.assignments import is_counted, suspects_of
-from consortium.rounds.protection import RoundBodies, bodies_of
+from consortium.rounds.protection import RoundBodies, bodies_for
 from consortium.rounds.tables import Assignment, Contribution, Round, SumRange
 from consortium.stored_body import StoredBody
 from consortium.trainings.errors import StoredShareMalformed, SumsDiffer
-from consortium.trainings.moves import plan_of, roster_of
+from consortium.trainings.moves import terms_of
 from consortium.trainings.tables import Training
 from crypto.errors import CheckFailed
+from learning.query import Query
 from protocol.plan import Plan
 from protocol.roster import Roster
-from protocol.states import RoundState
+from protocol.states import RoundState, TrainingState
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +90,22 @@ class Opened:
     why: str = ""
 
 
+class _Part(NamedTuple):
+    """A contribution, or what a committee member was asked for with what it has answered."""
+
+    kind: str
+    number: int
+    node: str
+    instead_of: str | None
+    pieces: list[int]
+    state: str
+    inline: bytes | None
+    blob: str | None
+
+
 # Built once: to build a statement costs about as much as to run it.
 _TRAINING: BindParameter[str] = bindparam("training")
 _INDEX: BindParameter[int] = bindparam("round")
-_CLOSING = (
-    select(Training, Round)
-    .join(Round, Round.training == Training.id)
-    .where(Training.id == _TRAINING, Round.index == _INDEX)
-)
 _RANGES = (
     select(SumRange.first_chunk, SumRange.chunk_count, SumRange.blob)
     .where(SumRange.training == _TRAINING, SumRange.round == _INDEX)
@@ -109,49 +120,79 @@ _BODIES = (
     )
     .order_by(Contribution.node)
 )
-_ANSWERS = (
-    select(Assignment)
-    .where(Assignment.training == _TRAINING, Assignment.round == _INDEX)
-    .order_by(Assignment.number)
-    .options(undefer(Assignment.inline))
-)
 
 
-def find_closing(s: Session, training_id: str, index: int) -> Closing | None:
+def _closing_statement() -> Any:
+    """All that a round is opened with, but for sums made before: the round beside every part of it."""
+    asked, sent = Assignment, Contribution
+    parts = union_all(
+        select(
+            *(literal("share").label("kind"), asked.number, asked.node, asked.instead_of, asked.pieces, asked.state),
+            *(asked.inline, asked.blob),
+        ).where(asked.training == _TRAINING, asked.round == _INDEX),
+        select(
+            *(literal("contribution"), literal(0), sent.node, cast(null(), String), cast(null(), JSON), sent.state),
+            *(sent.inline, sent.blob),
+        ).where(sent.training == _TRAINING, sent.round == _INDEX),
+    ).subquery("parts")
+    return (
+        select(
+            *(Training.state, Training.plan_digest, Training.roster_digest),
+            *(Round.state.label("round_state"), Round.ranges, Round.doubted, Round.contributors),
+            *(Round.query_digest, Round.history, Round.query_name, Round.length, Round.bound, Round.resolution),
+            *(column.label(f"part_{column.name}") for column in parts.c),
+        )
+        .select_from(Training)
+        .join(Round, Round.training == Training.id)
+        .outerjoin(parts, true())
+        .where(Training.id == _TRAINING, Round.index == _INDEX)
+        .order_by(parts.c.kind, parts.c.number, parts.c.node)
+    )
+
+
+_CLOSING = _closing_statement()
+
+
+def find_closing(db: Database, training_id: str, index: int) -> Closing | None:
     """What a round is opened with; None while something is missing, or once it is over."""
-    found = s.execute(_CLOSING, {"training": training_id, "round": index}).one_or_none()
-    if found is None:
+    key = {"training": training_id, "round": index}
+    with db.looking() as c:
+        found = c.execute(_CLOSING, key).all()
+    if not found:
         return None
-    training, row = found
-    if row.status is not RoundState.DECRYPTING or training.status.ended:
+    row = found[0]
+    if row.round_state != RoundState.DECRYPTING.value or TrainingState(row.state).ended:
         return None
-    plan = plan_of(training)
-    bodies = bodies_of(training, plan, row)
-    ranges = _ranges(s, row)
+    ranges = () if row.ranges == 1 else _ranges(db, key)  # a single one is summed by the task that opens it
+    plan, roster = terms_of(db, training_id, row.plan_digest, row.roster_digest)
+    query = Query(row.query_name, length=row.length, bound=row.bound, resolution=row.resolution)
+    bodies = bodies_for(training_id, plan, roster, query, index)
+    parts = [_Part(*one[-len(_Part._fields) :]) for one in found if one.part_kind is not None]
+    asked = [part for part in parts if part.kind == "share"]
     encrypted = bodies.round_id is not None
-    assignments = _answers(s, row) if encrypted else []
-    covers = _covers(row, assignments, _piece_count(bodies)) if encrypted else (Cover(None, ()),)
+    covers = _covers(asked, _piece_count(bodies), doubted=row.doubted) if encrypted else (Cover(None, ()),)
     if not covers or any(stored is None for _, _, stored in ranges):
         return None
-    suspects = suspects_of(assignments) if row.doubted else set()
+    suspects = suspects_of(asked) if row.doubted else set()
+    contributors = tuple(row.contributors or ())
+    sent = (part for part in parts if part.kind == "contribution" and part.node in contributors)
     return Closing(
         plan=plan,
-        roster=roster_of(training),
+        roster=roster,
         query=row.query_digest,
         history=row.history,
         bodies=bodies,
-        contributors=tuple(row.contributors or ()),
+        contributors=contributors,
         ranges=ranges or ((0, bodies.chunks, None),),
-        sources=() if ranges else tuple(contribution_bodies(s, row)),
+        sources=() if ranges else tuple(StoredBody(part.inline, part.blob) for part in sent),
         covers=covers,
         untried=tuple(sorted(suspects - {cover.without for cover in covers})),
     )
 
 
-def _ranges(s: Session, row: Round) -> tuple[tuple[int, int, StoredBody | None], ...]:
-    if row.ranges == 1:  # it is summed by the task that opens it
-        return ()
-    parts = s.execute(_RANGES, {"training": row.training, "round": row.index})
+def _ranges(db: Database, key: Mapping[str, object]) -> tuple[tuple[int, int, StoredBody | None], ...]:
+    with db.looking() as c:
+        parts = c.execute(_RANGES, key).all()
     return tuple((first, count, None if blob is None else StoredBody(None, blob)) for first, count, blob in parts)
 
 
@@ -165,31 +206,27 @@ def _piece_count(bodies: RoundBodies) -> int:
     return bodies.round_id.parameters.pieces if bodies.round_id is not None else 0
 
 
-def _answers(s: Session, row: Round) -> list[Assignment]:
-    return list(s.scalars(_ANSWERS, {"training": row.training, "round": row.index}))
-
-
-def _covers(row: Round, assignments: Sequence[Assignment], pieces: int) -> tuple[Cover, ...]:
-    first = [assignment for assignment in assignments if is_counted(assignment)]
-    candidates: dict[str | None, list[Assignment]]
-    if not row.doubted:
+def _covers(asked: Sequence[_Part], pieces: int, *, doubted: bool) -> tuple[Cover, ...]:
+    first = [part for part in asked if is_counted(part)]
+    candidates: dict[str | None, list[_Part]]
+    if not doubted:
         candidates = {None: first}
-    elif any(assignment.state == "open" for assignment in assignments):
+    elif any(part.state == "open" for part in asked):
         return ()  # those who can be heard are heard before anyone is judged
     else:
         candidates = {
-            suspect: [a for a in first if a.node != suspect]
-            + [a for a in assignments if a.instead_of == suspect and a.state == "answered"]
-            for suspect in sorted(suspects_of(assignments))
+            suspect: [part for part in first if part.node != suspect]
+            + [part for part in asked if part.instead_of == suspect and part.state == "answered"]
+            for suspect in sorted(suspects_of(asked))
         }
     return tuple(
         Cover(without, tuple(map(_share, answers)))
         for without, answers in candidates.items()
-        if sorted(piece for a in answers for piece in a.pieces) == list(range(pieces))
+        if sorted(piece for part in answers for piece in part.pieces) == list(range(pieces))
     )
 
 
-def _share(answer: Assignment) -> Share:
+def _share(answer: _Part) -> Share:
     return Share(answer.number, answer.node, answer.instead_of is not None, StoredBody(answer.inline, answer.blob))
 
 
