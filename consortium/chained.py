@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Connection, Row, exists, select
+from sqlalchemy import CTE, ColumnElement, Connection, exists, select
+
+from consortium.prepared import Prepared
 
 #: Makes a statement that writes and returns a row if it did. On PostgreSQL it is given a condition beside its own, and
 #: what the first statement returns; on SQLite neither, where it may look that up.
@@ -33,9 +35,9 @@ class Chained:
         tables = [first.cte("step_0")]
         for number, step in enumerate(others, start=1):
             tables.append(step([exists(select(tables[-1]))], tables[0]).cte(f"step_{number}"))
-        self._at_once = select(*tables[0].c).where(exists(select(tables[-1])))
+        self._at_once = Prepared(select(*tables[0].c).where(exists(select(tables[-1]))))
 
-    def run(self, c: Connection, values: Mapping[str, object]) -> Row[Any] | None:
+    def run(self, c: Connection, values: Mapping[str, object]) -> Any | None:
         """What the first returns, if all of them have acted.
 
         Args:
@@ -43,7 +45,7 @@ class Chained:
             values: of the parameters.
         """
         if c.dialect.name == "postgresql":
-            return c.execute(self._at_once, values).first()
+            return next(iter(self._at_once.rows(c, values)), None)
         rows = []
         for statement in self._one_by_one:
             row = c.execute(statement, values).first()

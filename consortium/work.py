@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import ARRAY, String, any_, bindparam, select
 from sqlalchemy.orm import Session
 
 import crypto
 from consortium.db import Database
+from consortium.prepared import Prepared
 from consortium.rounds.assignments import votes_of
 from consortium.rounds.facts import (
     applied_round,
@@ -38,9 +39,8 @@ from protocol.messages import (
 from protocol.statements import SignedStatement
 from protocol.states import RoundState, TrainingState
 
-# Built once: to build a statement costs about as much as to run it. Columns, not rows: every bank asks several times a
-# round, and those who were woken together are answered together.
-_STANDINGS = (
+# Columns, not rows: every bank asks several times a round, and those who were woken together are answered together.
+_ALL_STANDINGS = (
     select(
         TrainingMember.node,
         Training.id,
@@ -71,13 +71,14 @@ _STANDINGS = (
         & (Assignment.node == TrainingMember.node)
         & (Assignment.state == "open"),
     )
-    .where(
-        TrainingMember.node.in_(bindparam("nodes", expanding=True)),
-        TrainingMember.farewell_at.is_(None),
-        TrainingMember.answer != "refused",
-    )
+    .where(TrainingMember.farewell_at.is_(None), TrainingMember.answer != "refused")
     .order_by(Training.created_at, Training.id, Assignment.number)
 )
+# One list of nodes, as each of the two databases is given one.
+_STANDINGS = {
+    "postgresql": Prepared(_ALL_STANDINGS.where(TrainingMember.node == any_(bindparam("nodes", type_=ARRAY(String))))),
+    "sqlite": Prepared(_ALL_STANDINGS.where(TrainingMember.node.in_(bindparam("nodes", expanding=True)))),
+}
 
 
 class _Standing(NamedTuple):
@@ -120,7 +121,7 @@ def work_of(runtime: Runtime, node: str) -> tuple[WorkItem, ...]:
 def _read_standings(db: Database, nodes: AbstractSet[str]) -> dict[str, list[_Standing]]:
     found: dict[str, dict[str, _Standing]] = {node: {} for node in nodes}
     with db.looking() as c:
-        for node, *row in c.execute(_STANDINGS, {"nodes": sorted(nodes)}):
+        for node, *row in _STANDINGS[c.dialect.name].rows(c, {"nodes": sorted(nodes)}):
             found[node].setdefault(row[0], _Standing(*row))  # the first of a node's open assignments
     return {node: list(standings.values()) for node, standings in found.items()}
 

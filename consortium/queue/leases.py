@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Insert, and_, bindparam, case, delete, litera
 from sqlalchemy.orm import Session
 
 from consortium.db import insert_for
+from consortium.prepared import Prepared
 from consortium.queue.port import Task
 from consortium.queue.tables import TaskLease
 
@@ -56,9 +57,9 @@ def _take_statement(dialect: str) -> Insert:
     return statement
 
 
-_TAKE = {dialect: _take_statement(dialect) for dialect in ("sqlite", "postgresql")}
+_TAKE = {dialect: Prepared(_take_statement(dialect)) for dialect in ("sqlite", "postgresql")}
 _MINE = and_(TaskLease.key == bindparam("held"), TaskLease.holder == bindparam("by"))
-_FINISH = delete(TaskLease).where(_MINE).returning(TaskLease.again)
+_FINISH = Prepared(delete(TaskLease).where(_MINE).returning(TaskLease.again))
 
 
 def take(c: Connection, key: str, holder: str, *, now: float) -> bool:
@@ -71,12 +72,12 @@ def take(c: Connection, key: str, holder: str, *, now: float) -> bool:
         now: seconds since the epoch.
     """
     values = {"key": key, "by": holder, "now": now, "to": now + LEASE_S}
-    return bool(c.execute(_TAKE[c.dialect.name], values).scalar_one() == holder)
+    return bool(_TAKE[c.dialect.name].rows(c, values)[0].holder == holder)
 
 
 def finish(c: Connection, key: str, holder: str) -> bool:
     """Gives a lease back after the task was done; whether it was asked for meanwhile."""
-    return bool(c.execute(_FINISH, {"held": key, "by": holder}).scalar_one_or_none())
+    return any(row.again for row in _FINISH.rows(c, {"held": key, "by": holder}))
 
 
 def renew(c: Connection, holders: Iterable[str], *, now: float) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import aliased
 
 from consortium.db import Database
 from consortium.lru_cache import LRUCache
+from consortium.prepared import Prepared
 from consortium.rounds.protection import RoundBodies, bodies_for
 from consortium.rounds.tables import Assignment, Contribution, Round
 from consortium.trainings.errors import NotOnRoster, TrainingMissing, WrongRound, WrongState
@@ -62,7 +63,7 @@ _FACTS: LRUCache[RoundFacts] = LRUCache(256)
 # Built once: to build a statement costs about as much as to run it.
 _BEFORE = aliased(Round)
 _APPLIED_COLUMNS = ("index", "contributors", "query_digest", "aggregate_digest", "aggregate_size", "aggregate_inline")
-_OPEN = (
+_OPEN = Prepared(
     select(
         *(Training.state, Training.round.label("present"), Training.plan_digest, Training.roster_digest),
         *(Round.query_digest, Round.history, Round.query_name, Round.length, Round.bound, Round.resolution),
@@ -98,9 +99,10 @@ def find_facts(db: Database, training_id: str, index: int) -> RoundFacts:
 
 def _read_facts(db: Database, training_id: str, index: int) -> RoundFacts:
     with db.looking() as c:
-        found = c.execute(_OPEN, {"training": training_id, "round": index, "before": index - 1}).one_or_none()
-    if found is None:
+        rows = _OPEN.rows(c, {"training": training_id, "round": index, "before": index - 1})
+    if not rows:
         raise TrainingMissing(training_id)
+    found = rows[0]
     before = found[-len(_APPLIED_COLUMNS) :]
     if before[0] is not None:  # whoever asks for a round's work is told of the round before
         _APPLIED.put((training_id, index - 1), _applied(before))

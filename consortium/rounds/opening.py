@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 import crypto
 from consortium.blobs.port import BlobStore
 from consortium.db import Database
+from consortium.prepared import Prepared
 from consortium.rounds.assignments import is_counted, suspects_of
 from consortium.rounds.protection import RoundBodies, bodies_for
 from consortium.rounds.tables import Assignment, Contribution, Round, SumRange
@@ -150,14 +151,14 @@ def _closing_statement() -> Any:
     )
 
 
-_CLOSING = _closing_statement()
+_CLOSING = Prepared(_closing_statement())
 
 
 def find_closing(db: Database, training_id: str, index: int) -> Closing | None:
     """What a round is opened with; None while something is missing, or once it is over."""
     key = {"training": training_id, "round": index}
     with db.looking() as c:
-        found = c.execute(_CLOSING, key).all()
+        found = _CLOSING.rows(c, key)
     if not found:
         return None
     row = found[0]
