@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
@@ -52,14 +53,18 @@ class Prepared:
         try:
             with driver.cursor(row_factory=namedtuple_row) as cursor:
                 return list(cursor.execute(self._text, given).fetchall())
-        except psycopg.Error:
+        except psycopg.OperationalError:
             # SQLAlchemy knows what to do with a connection that is lost. Nothing was done that could be done twice:
             # a statement that has failed has changed nothing, and over a connection that is lost none can be said.
             return list(c.execute(self._statement, values).all())
+        except psycopg.Error as error:
+            raise DBAPIError.instance(self._text, None, error, psycopg.Error, dialect=c.dialect) from error
 
     def _compile(self, dialect: Dialect) -> None:
         compiled = self._statement.compile(dialect=dialect)
         for bind, name in compiled.bind_names.items():
+            if bind.expanding:
+                raise ValueError(f"parameter {name} is expanded to several: give a list as one, or each its own")
             convert = bind.type.dialect_impl(dialect).bind_processor(dialect)
             if convert is not None:
                 self._converted[name] = convert

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 import structlog
-from sqlalchemy import CTE, ColumnElement, ScalarSelect, Table, bindparam, exists, func, insert, select, update
+from sqlalchemy import CTE, ColumnElement, ScalarSelect, Table, bindparam, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session, undefer
 
 from consortium.chained import Chained
@@ -257,7 +257,7 @@ def _publish_and_open() -> Chained:
         .where(
             its.id == bindparam("of_training"),
             its.round == bindparam("of_round"),
-            its.state.in_([TrainingState.RUNNING.value, TrainingState.PAUSED.value]),
+            or_(its.state == TrainingState.RUNNING.value, its.state == TrainingState.PAUSED.value),
             exists()
             .where(
                 _ROUNDS.c.training == bindparam("of_training"),

@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError, ProgrammingError, StatementError
 
 from consortium.db import Database
 from consortium.prepared import Prepared
@@ -106,3 +106,15 @@ def test_a_connection_that_was_lost_is_given_up(database):
         assert raised.value.connection_invalidated
     with database.looking() as c:
         assert FIND.rows(c, {"which": 1})[0].name == ROW["name"]
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_wrong_statement_is_not_tried_in_another_way(database):
+    with database.noting() as c:
+        with pytest.raises(ValueError, match="several"):
+            Prepared(select(THING.c.key).where(THING.c.key.in_([1, 2]))).rows(c, {})
+        with pytest.raises(ProgrammingError):
+            Prepared(select(text("nothing")).select_from(THING)).rows(c, {})
+        with pytest.raises(DataError):
+            RENAME.rows(c, {"which": 2**40, "to": "x"})
