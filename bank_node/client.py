@@ -115,13 +115,17 @@ class ServiceClient:
 
     def put_bytes(
         self, path: str, body: bytes, *, statement: SignedStatement | None = None, sha256: str | None = None,
-        wait_s: float | None = None,
+        wait_s: float | None = None, meanwhile: Callable[[], None] | None = None,
     ) -> Accepted:  # fmt: skip
-        """`PUT` of a binary body beside the statement that signs it, and its digest in hex where that is known."""
+        """`PUT` of a binary body beside the statement that signs it, and its digest in hex where that is known.
+
+        What is to be done `meanwhile` is done while the service waits for others; again if the request is repeated.
+        """
         headers = {"Content-Type": BINARY}
         if statement is not None:
             headers[STATEMENT_HEADER] = statement.to_header()
-        return _parse(Accepted, self._send(Request("PUT", _target(path, wait_s), body, headers, sha256=sha256)))
+        request = Request("PUT", _target(path, wait_s), body, headers, sha256=sha256, meanwhile=meanwhile)
+        return _parse(Accepted, self._send(request))
 
     def applied(self, training: str, round_index: int) -> AppliedRound:
         """A finished round of a training."""

@@ -257,10 +257,15 @@ class Participation:
         )
         accepted = self._node.client.put_bytes(
             f"{self._path}/rounds/{work.round}/shares/{work.assignment}", share, statement=self._sign(own),
-            sha256=own.digest, wait_s=wait_s,
+            sha256=own.digest, wait_s=wait_s, meanwhile=lambda: self._prepare(running, query, work.round + 1),
         )  # fmt: skip
         self._status.shares += 1
         return accepted
+
+    def _prepare(self, running: Running, query: Query, round_index: int) -> None:
+        """While the others' shares are awaited: the next round mostly asks for as much as this one."""
+        with self._status.timed("encrypt"):
+            running.protection.prepare(query, round_index)
 
     def _confirm(self, work: ConfirmWork, wait_s: float | None) -> Accepted:
         running = self._catch_up(work.applied, work.rounds)

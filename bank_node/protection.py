@@ -270,9 +270,14 @@ class Protection:
         return crypto.RoundId(context.parameters, context.training, round_index, query.length)
 
     def prepare(self, query: Query, round_index: int) -> None:
-        """Makes the next contribution's masks ahead of time."""
-        if self._encryptor is not None and self._context is not None:
-            self._encryptor.prepare(self._round_id(self._context, query, round_index))
+        """Makes a contribution's masks ahead of time, if they are few: the round may turn out to ask for another
+        length, for which they are of no use.
+        """
+        if self._encryptor is None or self._context is None:
+            return
+        round_id = self._round_id(self._context, query, round_index)
+        if round_id.chunks == 1:
+            self._encryptor.prepare(round_id)
 
     def protect(self, query: Query, round_index: int, vector: NDArray[np.int64]) -> bytes:
         """The contribution's bytes: encrypted, or under ``none`` the fixed-point vector itself.

@@ -11,7 +11,7 @@ import select
 import ssl
 import time
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -62,6 +62,7 @@ class Request:
         headers: beside those that every request has.
         most_bytes: the longest answer that is read; None for the client's own limit.
         sha256: of the body in hex, where the caller has it.
+        meanwhile: done once the request is sent and before its answer is read: for an answer that takes its time.
     """
 
     method: str
@@ -70,6 +71,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     most_bytes: int | None = None
     sha256: str | None = None
+    meanwhile: Callable[[], None] | None = None
 
     @property
     def what(self) -> str:
@@ -229,6 +231,9 @@ class HTTPTransport:
         self._send(connection, request, headers)
         sent_s = time.perf_counter()
         self.traffic.transfer_s += sent_s - began_s
+        if request.meanwhile is not None:
+            request.meanwhile()
+            sent_s = time.perf_counter()
         try:
             response = connection.getresponse()
         finally:

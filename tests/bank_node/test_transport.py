@@ -123,6 +123,21 @@ def test_a_put_of_nothing_says_so():
     assert "\r\nContent-Length: 0" in far.requests[0][0]
 
 
+def test_what_is_done_meanwhile_is_done_once_the_request_has_gone_and_before_its_answer():
+    done = threading.Event()
+
+    def serve(far, connection):
+        far.read(connection)  # the whole of it, before anything is done
+        assert done.wait(10)
+        connection.sendall(FINE)
+
+    far = Far(serve)
+    with transport_to(far) as transport:
+        request = Request("PUT", "/v1/x", b"abc", meanwhile=done.set)
+        assert transport.exchange(request, {}, most_bytes=MOST).content == b"ok"
+    assert far.requests[0][1] == b"abc"
+
+
 def test_a_connection_that_the_service_has_closed_meanwhile_is_replaced():
     far = Far(answering(FINE), answering(FINE))
     with transport_to(far) as transport:
