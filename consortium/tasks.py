@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 import structlog
-from sqlalchemy import CTE, ColumnElement, ScalarSelect, Table, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy import CTE, ColumnElement, ScalarSelect, Table, bindparam, exists, func, insert, select, update
 from sqlalchemy.orm import Session, undefer
 
 from consortium.chained import Chained
@@ -18,6 +18,7 @@ from consortium.db import insert_for
 from consortium.queue.port import Effects, TaskName
 from consortium.replay import LearningPoint
 from consortium.rounds.assignments import clear, refuse
+from consortium.rounds.hot_path import LIVE
 from consortium.rounds.opening import Closing, Opened, contribution_bodies, find_closing, open_sum
 from consortium.rounds.protection import RoundBodies, bodies_of
 from consortium.rounds.service import mark_validated
@@ -257,7 +258,7 @@ def _publish_and_open() -> Chained:
         .where(
             its.id == bindparam("of_training"),
             its.round == bindparam("of_round"),
-            or_(its.state == TrainingState.RUNNING.value, its.state == TrainingState.PAUSED.value),
+            LIVE,
             exists()
             .where(
                 _ROUNDS.c.training == bindparam("of_training"),

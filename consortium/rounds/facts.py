@@ -18,7 +18,6 @@ from consortium.rounds.tables import Assignment, Contribution, Round
 from consortium.trainings.errors import NotOnRoster, TrainingMissing, WrongRound, WrongState
 from consortium.trainings.moves import terms_of
 from consortium.trainings.tables import Training
-from learning.query import Query
 from protocol.messages import AppliedRound
 from protocol.plan import Plan
 from protocol.roster import Roster
@@ -112,7 +111,6 @@ def _read_facts(db: Database, training_id: str, index: int) -> RoundFacts:
     if found.query_digest is None:
         raise WrongRound(where, expected=f"round {found.present}", got=f"round {index}")
     plan, roster = terms_of(db, training_id, found.plan_digest, found.roster_digest)
-    query = Query(found.query_name, length=found.length, bound=found.bound, resolution=found.resolution)
     return RoundFacts(
         training=training_id,
         index=index,
@@ -120,7 +118,7 @@ def _read_facts(db: Database, training_id: str, index: int) -> RoundFacts:
         history=found.history,
         plan=plan,
         roster=roster,
-        bodies=bodies_for(training_id, plan, roster, query, index),
+        bodies=bodies_for(training_id, plan, roster, found, index),
     )
 
 

@@ -38,7 +38,8 @@ from consortium.rounds.tables import Assignment, Contribution, Round
 from consortium.trainings.tables import Training, TrainingMember
 from protocol.states import RoundState, TrainingState
 
-_LIVE = or_(Training.state == TrainingState.RUNNING.value, Training.state == TrainingState.PAUSED.value)
+#: The training goes on, or may again.
+LIVE = or_(Training.state == TrainingState.RUNNING.value, Training.state == TrainingState.PAUSED.value)
 _PAUSED = Training.state == TrainingState.PAUSED.value
 _GIVEN = (
     "training", "round", "node", "statement", "digest", "size_bytes", "inline", "blob", "state", "received_at",
@@ -65,7 +66,7 @@ def _count_off(state: RoundState, condition: ColumnElement[bool], **values: Any)
             _ROUNDS.c.training == bindparam("of_training"),
             _ROUNDS.c.index == bindparam("of_round"),
             _ROUNDS.c.state == state.value,
-            exists().where(Training.id == _ROUNDS.c.training, _LIVE).correlate(_ROUNDS),
+            exists().where(Training.id == _ROUNDS.c.training, LIVE).correlate(_ROUNDS),
             condition,
         )
         .values(awaited=_LEFT, **values)
@@ -142,7 +143,7 @@ def _the_round(state: RoundState) -> Select[int]:
             Round.training == bindparam("training"),
             Round.index == bindparam("round"),
             Round.state == state.value,
-            _LIVE,
+            LIVE,
         )
     )
 

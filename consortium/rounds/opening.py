@@ -26,7 +26,6 @@ from consortium.trainings.errors import StoredShareMalformed, SumsDiffer
 from consortium.trainings.moves import terms_of
 from consortium.trainings.tables import Training
 from crypto.errors import CheckFailed
-from learning.query import Query
 from protocol.plan import Plan
 from protocol.roster import Roster
 from protocol.states import RoundState, TrainingState
@@ -166,8 +165,7 @@ def find_closing(db: Database, training_id: str, index: int) -> Closing | None:
         return None
     ranges = () if row.ranges == 1 else _ranges(db, key)  # a single one is summed by the task that opens it
     plan, roster = terms_of(db, training_id, row.plan_digest, row.roster_digest)
-    query = Query(row.query_name, length=row.length, bound=row.bound, resolution=row.resolution)
-    bodies = bodies_for(training_id, plan, roster, query, index)
+    bodies = bodies_for(training_id, plan, roster, row, index)
     parts = [_Part(*one[-len(_Part._fields) :]) for one in found if one.part_kind is not None]
     asked = [part for part in parts if part.kind == "share"]
     encrypted = bodies.round_id is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,12 +150,12 @@ class RoundBodies:
 
 def bodies_of(training: Training, plan: Plan, row: Round) -> RoundBodies:
     """The bodies of a round of a training."""
+    return bodies_for(training.id, plan, roster_of(training), row, row.index)
+
+
+def bodies_for(training: str, plan: Plan, roster: Roster, row: Any, index: int) -> RoundBodies:
+    """The same, from what was read of them; `row` has the round's query by the names of `Round`."""
     query = Query(row.query_name, length=row.length, bound=row.bound, resolution=row.resolution)
-    return bodies_for(training.id, plan, roster_of(training), query, row.index)
-
-
-def bodies_for(training: str, plan: Plan, roster: Roster, query: Query, index: int) -> RoundBodies:
-    """The same, from what is known of them."""
     if plan.protection.level is ProtectionLevel.NONE:
         return RoundBodies(query, None)
     parameters = parameters_for(plan, roster)
