@@ -80,6 +80,7 @@ class Database:
             options |= {"skip_autocommit_rollback": True, "pool_reset_on_return": None}
             self._autocommitting = create_engine(parsed, isolation_level="AUTOCOMMIT", **options)
             event.listen(self._autocommitting, "checkin", _require_idle)
+        self._at_hand = _AtHand(self._autocommitting, most=pool_size // 2)
 
     @contextmanager
     def transaction(self, name: str) -> Iterator[Session]:
@@ -111,14 +112,18 @@ class Database:
             with self.engine.begin() as connection:
                 yield connection
             return
-        with self._autocommitting.connect() as connection:
+        with self._at_hand.one() as connection:
             yield connection
 
     @contextmanager
     def looking(self) -> Iterator[Connection]:
         """A connection that only reads, as `reading` does."""
-        with self._autocommitting.connect() as connection:
-            yield connection.execution_options(writes=False) if self.is_sqlite else connection
+        if self.is_sqlite:
+            with self.engine.connect() as connection:
+                yield connection.execution_options(writes=False)
+            return
+        with self._at_hand.one() as connection:
+            yield connection
 
     def create(self, *, patience_s: float = 60.0) -> None:
         """Brings the tables to this version, in one process at a time.
@@ -171,8 +176,50 @@ class Database:
 
     def close(self) -> None:
         """Closes every connection."""
+        self._at_hand.close()
         self._autocommitting.dispose()
         self.engine.dispose()
+
+
+class _AtHand:
+    """Connections for single statements that are not given back to their pool: to take one out of it, and to give it
+    back, takes as long as such a statement. Safe to use from several threads.
+
+    Args:
+        engine: whose connections commit every statement.
+        most: how many are kept; whoever needs one more takes it from the pool.
+    """
+
+    def __init__(self, engine: Engine, *, most: int) -> None:
+        self._engine, self._most = engine, most
+        self._idle: list[Connection] = []
+
+    @contextmanager
+    def one(self) -> Iterator[Connection]:
+        """A connection for one thread."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._engine.connect()
+        try:
+            yield connection
+        finally:
+            self._keep(connection)
+
+    def _keep(self, connection: Connection) -> None:
+        if connection.invalidated:  # the others were lost with it, or before long: the pool finds out which
+            self.close()
+        elif connection.in_transaction():
+            connection.rollback()  # SQLAlchemy's; the server has none, or the connection is given up
+        if connection.invalidated or len(self._idle) >= self._most or not _is_idle(connection.connection):
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        """Gives back what is at hand."""
+        while self._idle:
+            self._idle.pop().close()
 
 
 def _is_at_head(connection: Connection) -> bool:
@@ -235,10 +282,15 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 def _require_idle(connection: Any, record: Any) -> None:
     """A connection for single statements that was left in a transaction is closed, which undoes what was begun."""
+    if connection is not None and not _is_idle(connection):
+        record.invalidate()
+
+
+def _is_idle(connection: Any) -> bool:
+    """Whether psycopg's connection is in no transaction, and under no statement."""
     from psycopg.pq import TransactionStatus  # noqa: PLC0415  # where there is SQLite alone it is not loaded
 
-    if connection is not None and connection.info.transaction_status != TransactionStatus.IDLE:
-        record.invalidate()
+    return bool(connection.pgconn.transaction_status == TransactionStatus.IDLE)
 
 
 def _begin_sqlite(connection: Any) -> None:

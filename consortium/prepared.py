@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
 
 
+_CURSOR = "fraud-consortium:cursor"  # in SQLAlchemy's notes of a connection to the server
+
+
 class Prepared:
     """Safe to use from several threads.
 
@@ -42,17 +45,14 @@ class Prepared:
         if c.dialect.name != "postgresql":
             return list(c.execute(self._statement, values).all())
         import psycopg  # noqa: PLC0415  # where there is SQLite alone it is not loaded
-        from psycopg.rows import namedtuple_row  # noqa: PLC0415
 
         if not self._text:
             self._compile(c.dialect)
         given = {**self._constants, **values}
         for name, convert in self._converted.items():
             given[name] = convert(given[name])
-        driver: Any = c.connection.driver_connection
         try:
-            with driver.cursor(row_factory=namedtuple_row) as cursor:
-                return list(cursor.execute(self._text, given).fetchall())
+            return list(_cursor_of(c).execute(self._text, given).fetchall())
         except psycopg.OperationalError:
             # SQLAlchemy knows what to do with a connection that is lost. Nothing was done that could be done twice:
             # a statement that has failed has changed nothing, and over a connection that is lost none can be said.
@@ -71,3 +71,15 @@ class Prepared:
             if not bind.required:
                 self._constants[name] = bind.effective_value
         self._text = compiled.string  # last: whoever sees it relies on the rest
+
+
+def _cursor_of(c: Connection) -> Any:
+    """The driver's cursor, one for every connection to the server: to make one takes as long as to use it."""
+    connection = c.connection
+    cursor = connection.info.get(_CURSOR)
+    if cursor is None:
+        from psycopg.rows import namedtuple_row  # noqa: PLC0415  # where there is SQLite alone it is not loaded
+
+        driver: Any = connection.driver_connection
+        cursor = connection.info[_CURSOR] = driver.cursor(row_factory=namedtuple_row)
+    return cursor
