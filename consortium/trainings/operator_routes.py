@@ -16,7 +16,7 @@ from consortium.rounds.tables import Round
 from consortium.trainings import service
 from consortium.trainings.errors import TrainingMissing
 from consortium.trainings.moves import members_of
-from consortium.trainings.progress import EventView, RoundView, TrainingView, events_of, round_view, training_view
+from consortium.trainings.progress import EventView, RoundView, TrainingView, events_of, round_views, training_view
 from consortium.trainings.service import Invitee
 from consortium.trainings.tables import Training
 from protocol.ids import Name, Sentence
@@ -159,8 +159,8 @@ def rounds(call: Call) -> RoundList:
             .where(Round.training == training_id, Round.index > call.query.after)
             .order_by(Round.index)
             .limit(call.query.limit)
-        )
-        return RoundList(rounds=tuple(round_view(s, row, members, now=now) for row in rows))
+        ).all()
+        return RoundList(rounds=round_views(s, training_id, rows, members, now=now))
 
 
 @routes.add("POST", f"{_TRAINING}/pause", access=Access.OPERATOR, request=Reason, response=TrainingView)

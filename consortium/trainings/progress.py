@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -108,6 +110,7 @@ def training_view(s: Session, training: Training, *, now: float) -> TrainingView
     row = s.get(Round, (training.id, training.round))
     expected = training.progress.get("rounds_expected")
     received = s.scalar(select(func.sum(Round.bytes_in)).where(Round.training == training.id))
+    shown = [] if row is None or training.status.ended else [row]
     return TrainingView(
         id=training.id, plan=training.plan_name, protection=plan_of(training).protection.level, state=training.status,
         reason=training.reason, attempt=training.attempt, rounds_done=training.round,
@@ -118,7 +121,7 @@ def training_view(s: Session, training: Training, *, now: float) -> TrainingView
         deadline_at=row.deadline_at if row is not None else training.deadline_at,
         model=training.model_digest, bytes_in=int(received or 0),
         banks=tuple(_bank(training, member) for member in members),
-        current=None if row is None or training.status.ended else round_view(s, row, members, now=now),
+        current=next(iter(round_views(s, training.id, shown, members, now=now)), None),
     )  # fmt: skip
 
 
@@ -131,26 +134,46 @@ def _bank(training: Training, member: TrainingMember) -> BankView:
     )  # fmt: skip
 
 
-def round_view(s: Session, row: Round, members: list[TrainingMember], *, now: float) -> RoundView:
-    """A round as operators see it."""
-    answered = s.scalar(
-        select(func.count())
-        .select_from(Contribution)
-        .where(Contribution.training == row.training, Contribution.round == row.index, Contribution.state != "refused")
+def round_views(
+    s: Session, training: str, rows: Sequence[Round], members: list[TrainingMember], *, now: float
+) -> tuple[RoundView, ...]:
+    """Rounds of a training, in order, as operators see them."""
+    if not rows:
+        return ()
+    span = (rows[0].index, rows[-1].index)
+    answered: dict[int, int] = dict(
+        s.execute(
+            select(Contribution.round, func.count())
+            .where(
+                Contribution.training == training, Contribution.round.between(*span), Contribution.state != "refused"
+            )
+            .group_by(Contribution.round)
+        ).all()
     )
-    states = list(
-        s.scalars(select(Assignment.state).where(Assignment.training == row.training, Assignment.round == row.index))
-    )
-    waited = [member for member in members if member.on_roster and member.away_since is None]
-    collected = row.fixed_at or row.applied_at or now
-    seconds = {"collecting": collected - row.opened_at}
-    if row.fixed_at is not None:
-        seconds["decrypting"] = (row.applied_at or now) - row.fixed_at
-    return RoundView(
-        round=row.index, state=row.status, query=row.query_name, values=row.length, answered=int(answered or 0),
-        expected=len(waited), shares=(states.count("answered"), states.count("answered") + states.count("open")),
-        contributors=len(row.contributors or ()), bytes_in=row.bytes_in, seconds=seconds | row.timings,
-    )  # fmt: skip
+    shares = {
+        (index, state): count
+        for index, state, count in s.execute(
+            select(Assignment.round, Assignment.state, func.count())
+            .where(Assignment.training == training, Assignment.round.between(*span))
+            .group_by(Assignment.round, Assignment.state)
+        )
+    }
+    expected = sum(member.on_roster and member.away_since is None for member in members)
+    views = []
+    for row in rows:
+        collected = row.fixed_at or row.applied_at or now
+        seconds = {"collecting": collected - row.opened_at}
+        if row.fixed_at is not None:
+            seconds["decrypting"] = (row.applied_at or now) - row.fixed_at
+        given, awaited = (shares.get((row.index, state), 0) for state in ("answered", "open"))
+        views.append(
+            RoundView(
+                round=row.index, state=row.status, query=row.query_name, values=row.length,
+                answered=answered.get(row.index, 0), expected=expected, shares=(given, given + awaited),
+                contributors=len(row.contributors or ()), bytes_in=row.bytes_in, seconds=seconds | row.timings,
+            )
+        )  # fmt: skip
+    return tuple(views)
 
 
 def _seconds_left(s: Session, training: Training, expected: float | None) -> float | None:
@@ -164,7 +187,7 @@ def _seconds_left(s: Session, training: Training, expected: float | None) -> flo
             .where(Round.training == training.id, Round.applied_at.is_not(None))
             .order_by(Round.index.desc())
             .limit(_RECENT_ROUNDS)
-        ).tuples()
+        )
         if applied is not None
     )
     return None if not took else took[len(took) // 2] * max(0.0, expected - training.round)

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from consortium.reconciler import reconcile
 from consortium.rounds.tables import Assignment, Contribution, Round
+from consortium.trainings.progress import RoundView, round_views
 from consortium.trainings.service import Invitee, pause_training, resume_training, start_training
 from consortium.trainings.tables import Training, TrainingEventRow, TrainingMember
 from protocol.plan import Cohort, Deadlines, Plan, Protection, ProtectionLevel
@@ -291,3 +292,37 @@ def test_who_misses_the_ceremony_is_struck_and_the_rest_begin_again(tmp_path):
     ended = consortium.finish(training)
     assert ended.model_digest == expected_model([1, 2, 3, 4])
     assert sum(member.on_roster for member in consortium.members(training).values()) == 4
+
+
+def test_the_rounds_are_shown_as_they_were_in_as_many_statements_however_many_there_are(tmp_path):
+    consortium = Consortium(tmp_path)
+    training = consortium.start("ckks")
+    consortium.until(training, 1)
+    consortium.silent = {consortium.banks[2].node}
+    while consortium.step():
+        pass
+    shown, few = views_of(consortium, training)
+    assert [(view.answered, view.expected, view.contributors, view.shares) for view in shown] == [
+        (5, 5, 5, (4, 4)),
+        (4, 5, 0, (0, 0)),
+    ]
+    consortium.late()
+    consortium.finish(training)
+    shown, many = views_of(consortium, training)
+    assert [(view.answered, view.contributors, view.shares) for view in shown] == [
+        (5, 5, (4, 4)),
+        (4, 4, (4, 4)),
+        (4, 4, (4, 4)),
+    ]
+    assert all(view.seconds["decrypting"] >= 0 for view in shown)
+    assert many == few
+
+
+def views_of(consortium: Consortium, training: str) -> tuple[list[RoundView], int]:
+    """What an operator sees of a training's rounds, and how many statements it took."""
+    runtime, statements = consortium.service.runtime, []
+    rows, members = consortium.rounds(training), list(consortium.members(training).values())
+    event.listen(runtime.db.engine, "before_cursor_execute", lambda *said: statements.append(said[2]))
+    with runtime.db.reading("test") as s:
+        views = round_views(s, training, rows, members, now=runtime.clock.now())
+    return list(views), len([said for said in statements if said.startswith("SELECT")])
