@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, undefer
 
 from consortium.chained import Chained
 from consortium.db import insert_for
+from consortium.prepared import Prepared
 from consortium.queue.port import Effects, TaskName
 from consortium.replay import LearningPoint
 from consortium.rounds.assignments import clear, refuse
@@ -183,19 +184,23 @@ def fail(runtime: Runtime, training_id: str, reason: str, *, suspects: Sequence[
             move_training(s, training, TrainingEvent.FAIL, effects, now=now, reason=reason)
 
 
+# Where there are several workers, each applies what the others have published.
+_AGGREGATE = Prepared(
+    select(Round.aggregate_inline, Round.aggregate_blob).where(
+        Round.training == bindparam("training"), Round.index == bindparam("round")
+    )
+)
+
+
 def learning_point(
     runtime: Runtime, training_id: str, learning: Mapping[str, Any], index: int
 ) -> LearningPoint:  # fmt: skip
     """The learning state after `index` rounds, from this process' cache or by replay."""
 
     def load(earlier: int) -> bytes:
-        with runtime.db.reading("tasks.load_aggregate") as s:
-            found = s.execute(
-                select(Round.aggregate_inline, Round.aggregate_blob).where(
-                    Round.training == training_id, Round.index == earlier
-                )
-            ).one()
-        return StoredBody(found[0], found[1]).read(runtime.blobs)
+        with runtime.db.looking() as c:
+            (found,) = _AGGREGATE.rows(c, {"training": training_id, "round": earlier})
+        return StoredBody(*found).read(runtime.blobs)
 
     return runtime.states.at(training_id, learning, index, load)
 
