@@ -44,7 +44,7 @@ def await_work(runtime: Runtime, node: str, wait_s: float, ticket: int | None = 
         runtime.notifier.wait(node, ticket, min(wait_s, SETTLE_S))
     while True:
         ticket = runtime.notifier.ticket(node)
-        items = work_of(runtime, node)
+        items = work_of(runtime, node, ticket)
         left = until - time.monotonic()
         if items or left <= 0:
             return Work(items=items, in_force=runtime.in_force.get(lambda: _read_in_force(runtime)))

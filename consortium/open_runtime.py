@@ -20,16 +20,19 @@ from consortium.replay import BuildAlgorithm, LearningStates, build_algorithm
 from consortium.runtime import Runtime
 from consortium.settings import Settings
 from consortium.task_runner import TaskRunner
+from consortium.work import foresee_work
 
 
 def _assemble(settings: Settings, queue: TaskQueue, notifier: Notifier, build: BuildAlgorithm, clock: Clock) -> Runtime:
+    db = Database(settings.database)
     return Runtime(
-        db=Database(settings.database),
+        db=db,
         blobs=open_blobs(settings.blobs),
         queue=queue,
         notifier=notifier,
         clock=clock,
         states=LearningStates(build),
+        standings=foresee_work(db, notifier),
     )
 
 

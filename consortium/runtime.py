@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 from consortium.blobs.port import BlobStore
 from consortium.clock import Clock
 from consortium.db import Database
+from consortium.foreseen import Foreseen
 from consortium.notify.port import Notifier
 from consortium.queue.port import Effects, TaskQueue
 from consortium.remembered import Remembered
 from consortium.replay import LearningStates
-from consortium.together import Together
 
 #: A model that was put in force at another server process is made known to banks after so many seconds at the latest.
 _IN_FORCE_S = 1.0
@@ -41,8 +41,8 @@ class Runtime:
         notifier: wakes the requests that wait.
         clock: the time.
         states: this process' learning states.
+        standings: node → where it stands in its trainings.
         in_force: name → digest of the model in force.
-        standings: node → where it stands in its trainings, for those who ask at the same time.
     """
 
     db: Database
@@ -51,8 +51,8 @@ class Runtime:
     notifier: Notifier
     clock: Clock
     states: LearningStates
+    standings: Foreseen[list[Any]]
     in_force: Remembered[dict[str, str]] = field(default_factory=lambda: Remembered(_IN_FORCE_S))
-    standings: Together[str, list[Any]] = field(default_factory=Together)
 
     @contextmanager
     def act(self, name: str) -> Iterator[Act]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import ARRAY, String, any_, bindparam, select
@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 
 import crypto
 from consortium.db import Database
+from consortium.foreseen import Foreseen
+from consortium.notify.port import Notifier
 from consortium.prepared import Prepared
 from consortium.rounds.assignments import votes_of
 from consortium.rounds.facts import (
@@ -105,25 +107,31 @@ class _Standing(NamedTuple):
         return self.on_roster and (self.state == TrainingState.RUNNING.value or paused)
 
 
-def work_of(runtime: Runtime, node: str) -> tuple[WorkItem, ...]:
+def foresee_work(db: Database, notifier: Notifier) -> Foreseen[list[_Standing]]:
+    """Where nodes stand, read for all that are woken together."""
+    return Foreseen(notifier, lambda nodes: _read_standings(db, nodes))
+
+
+def work_of(runtime: Runtime, node: str, notices: int) -> tuple[WorkItem, ...]:
     """Everything that a node owes now, one item a training at most.
 
     Args:
         runtime: this process' parts; no transaction is open.
         node: its id.
+        notices: its ticket, taken before.
     """
-    standings = runtime.standings.get(node, lambda nodes: _read_standings(runtime.db, nodes)) or []
+    standings = runtime.standings.get(node, notices) or []
     now = runtime.clock.now()
     items = (_owed(runtime.db, node, standing, now) for standing in standings)
     return tuple(item for item in items if item is not None)
 
 
-def _read_standings(db: Database, nodes: AbstractSet[str]) -> dict[str, list[_Standing]]:
+def _read_standings(db: Database, nodes: Sequence[str]) -> dict[str, list[_Standing]]:
     found: dict[str, dict[str, _Standing]] = {node: {} for node in nodes}
     with db.looking() as c:
-        for node, *row in _STANDINGS[c.dialect.name].rows(c, {"nodes": sorted(nodes)}):
+        for node, *row in _STANDINGS[c.dialect.name].rows(c, {"nodes": nodes}):
             found[node].setdefault(row[0], _Standing(*row))  # the first of a node's open assignments
-    return {node: list(standings.values()) for node, standings in found.items()}
+    return {node: list(standings.values()) for node, standings in found.items() if standings}
 
 
 def _owed(db: Database, node: str, standing: _Standing, now: float) -> WorkItem | None:

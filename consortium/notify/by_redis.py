@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import redis
 
 from consortium.notify.local import LocalNotifier
+from consortium.notify.port import BeforeWaking
 
 _CHANNEL = "fraud-consortium:notices"
 
@@ -44,6 +45,10 @@ class RedisNotifier:
     def wait(self, subject: str, ticket: int, timeout_s: float) -> None:
         """Waits for the next notice after the ticket."""
         self._local.wait(subject, ticket, timeout_s)
+
+    def before_waking(self, do: BeforeWaking) -> None:
+        """Has something done before those are woken who wait in this process."""
+        self._local.before_waking(do)
 
     def notify(self, subjects: Iterable[str]) -> None:
         """Notifies everyone who waits for these, here and elsewhere."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
+from consortium.notify.port import BeforeWaking
+
 
 class LocalNotifier:
     """A counter and a condition for every subject that somebody waits for."""
@@ -15,6 +17,7 @@ class LocalNotifier:
         self._lock = threading.Lock()
         self._counts: dict[str, int] = {}
         self._waiting: dict[str, list[threading.Event]] = {}
+        self._before_waking: BeforeWaking | None = None
 
     def ticket(self, subject: str) -> int:
         """The number of notices so far."""
@@ -36,13 +39,25 @@ class LocalNotifier:
             if not waiting:
                 self._waiting.pop(subject, None)
 
+    def before_waking(self, do: BeforeWaking) -> None:
+        """Has something done before those are woken who wait."""
+        self._before_waking = do
+
     def notify(self, subjects: Iterable[str]) -> None:
         """Notifies everyone who waits for these."""
+        notices = {}
         with self._lock:
             for subject in subjects:
-                self._counts[subject] = self._counts.get(subject, 0) + 1
-                for event in self._waiting.pop(subject, []):
-                    event.set()
+                notices[subject] = self._counts[subject] = self._counts.get(subject, 0) + 1
+            anyone_waits = any(subject in self._waiting for subject in notices)
+        try:
+            if anyone_waits and self._before_waking is not None:
+                self._before_waking(notices)
+        finally:
+            with self._lock:
+                for subject in notices:
+                    for event in self._waiting.pop(subject, []):
+                        event.set()
 
     def close(self) -> None:
         """Nothing listens here."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
+
+#: Is given how many notices there were of every subject that is about to be woken.
+BeforeWaking = Callable[[Mapping[str, int]], None]
 
 
 class Notifier(Protocol):
@@ -22,6 +25,9 @@ class Notifier(Protocol):
 
     def wait(self, subject: str, ticket: int, timeout_s: float) -> None:
         """Returns when a notice came after the ticket, or after the timeout."""
+
+    def before_waking(self, do: BeforeWaking) -> None:
+        """Has something done before those are woken who wait here, in the thread that wakes them."""
 
     def notify(self, subjects: Iterable[str]) -> None:
         """Notifies everyone who waits for these."""

@@ -23,6 +23,7 @@ from consortium.runtime import Runtime
 from consortium.settings import Settings
 from consortium.tasks import TASKS
 from consortium.trainings.node_routes import routes as node_routes
+from consortium.work import foresee_work
 from protocol.messages import Accepted, Work
 from protocol.statements import SignedStatement
 
@@ -55,13 +56,15 @@ class DirectService:
         self.settings = Settings(data_dir=folder, inline_bytes=inline_bytes, database_url=database_url)
         self.clock = TurnedClock()
         self.queue = ListQueue()
+        db, notifier = Database(self.settings.database), LocalNotifier()
         self.runtime = Runtime(
-            db=Database(self.settings.database),
+            db=db,
             blobs=open_blobs(self.settings.blobs),
             queue=self.queue,
-            notifier=LocalNotifier(),
+            notifier=notifier,
             clock=self.clock,
             states=LearningStates(build),
+            standings=foresee_work(db, notifier),
         )
         self.runtime.db.create()
         self.routes: list[Route] = [*node_routes.declared, *round_routes.declared]
