@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from flask import Flask, Response, request
+from flask import Flask, Request, Response, request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from redis.exceptions import RedisError
 from sqlalchemy.exc import OperationalError
@@ -105,15 +105,17 @@ def _unread(response: Response) -> Response:
 
 def _read(route: Route, path: dict[str, str], runtime: Runtime, settings: Settings, door: Authenticator) -> Call:
     """Checks everything about a request in the order of its cost: length, who, parameters, then the body."""
-    length = calls.declared_length(request, route, settings)
-    claims, operator = door.authenticate(request, route.access)
+    # Itself: the name that stands for it looks it up at every use.
+    asked: Request = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # Flask's own way
+    length = calls.declared_length(asked, route, settings)
+    claims, operator = door.authenticate(asked, route.access)
     call = Call(
-        runtime, settings, route, _checked_path(path), calls.parse_query(route.query, request, settings),
+        runtime, settings, route, _checked_path(path), calls.parse_query(route.query, asked, settings),
         node=claims.iss if claims else "", operator=operator,
     )  # fmt: skip
     if route.signed:
-        call.statement = calls.parse_statement(request)
-    received = calls.receive(request, route, length, runtime, settings)
+        call.statement = calls.parse_statement(asked)
+    received = calls.receive(asked, route, length, runtime, settings)
     if claims is not None:
         calls.require_signed_body(claims.bdg, received.sha256)
     call.upload = received.upload
