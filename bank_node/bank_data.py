@@ -172,9 +172,8 @@ class BankData:
         """The plan's dataset: its settings, and where its file is."""
         name = plan.features.dataset
         if name not in self._datasets:
-            known = ", ".join(self._datasets) or "none"
             raise DataUnfit(
-                f"plan {plan.name!r}", column=None, expected=f"a dataset {name!r} in node.toml", got=f"only: {known}"
+                f"plan {plan.name!r}", column=None, expected=f"a dataset {name!r} in node.toml", got="none of that name"
             )
         return self._datasets[name], path_of(name, self._datasets[name], self._folder)
 

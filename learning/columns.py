@@ -25,6 +25,25 @@ def require_columns(frame: pd.DataFrame, columns: tuple[str, ...] | list[str]) -
             raise DataRejected(column, expected="one column of this name", got="none" if count == 0 else f"{count}")
 
 
+def first_of(wrong: pd.Series | NDArray[np.bool_]) -> str:
+    """Where the first of the wrong rows is, for a sentence: rows are counted from 1, a header is none.
+
+    Args:
+        wrong: bool, shape (n,).
+    """
+    places = np.flatnonzero(np.asarray(wrong, dtype=bool))
+    return f" (the first in row {places[0] + 1})" if len(places) else ""
+
+
+def no_times(values: pd.Series) -> NDArray[np.bool_]:
+    """Which values of a column are there and are no time in ISO 8601: bool, shape (n,)."""
+    try:
+        times = pd.to_datetime(values, utc=True, format="ISO8601", errors="coerce")
+    except (ValueError, TypeError, OverflowError):  # nothing in a column of this type is one
+        return values.notna().to_numpy()
+    return (values.notna() & times.isna()).to_numpy()
+
+
 def numbers(column: pd.Series, name: str) -> NDArray[np.float32]:
     """A column of numbers, float32 of shape (n,), missing values as NaN.
 
@@ -35,16 +54,18 @@ def numbers(column: pd.Series, name: str) -> NDArray[np.float32]:
     real = pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_complex_dtype(kind)
     if not (real or pd.api.types.is_bool_dtype(kind)):
         if not column.isna().all():
-            raise DataRejected(name, expected="numbers", got=f"values of type {kind}")
+            other = column.notna() & pd.to_numeric(column, errors="coerce").isna()
+            raise DataRejected(name, expected="numbers", got=f"values of type {kind}{first_of(other)}")
         return np.full(len(column), np.nan, dtype=np.float32)
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    infinite = int(np.isinf(values).sum())
-    if infinite:
-        raise DataRejected(name, expected="finite numbers, or missing values", got=f"{infinite} infinite ones")
+    infinite = np.isinf(values)
+    if infinite.any():
+        got = f"{int(infinite.sum())} infinite ones{first_of(infinite)}"
+        raise DataRejected(name, expected="finite numbers, or missing values", got=got)
     with np.errstate(over="ignore"):
         narrow = values.astype(np.float32)
     if np.isinf(narrow).any():
-        raise DataRejected(name, expected="numbers below 3.4e38", got="larger ones")
+        raise DataRejected(name, expected="numbers below 3.4e38", got=f"larger ones{first_of(np.isinf(narrow))}")
     return narrow
 
 
@@ -57,12 +78,14 @@ def booleans(column: pd.Series, name: str) -> NDArray[np.float32]:
     expected = "True, False, 1, 0 or missing values"
     if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
         column = column.astype("object").where(column.notna(), np.nan)
-        if not all(isinstance(value, bool | int | float | np.bool_ | np.number) for value in column):
-            raise DataRejected(name, expected=expected, got="others")
+        other = np.array([not isinstance(value, bool | int | float | np.bool_ | np.number) for value in column])
+        if other.any():
+            raise DataRejected(name, expected=expected, got=f"others{first_of(other)}")
         column = column.astype(np.float64)
     values = numbers(column, name)
-    if not np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
-        raise DataRejected(name, expected=expected, got="others")
+    other = ~np.isnan(values) & ~np.isin(values, (0.0, 1.0))
+    if other.any():
+        raise DataRejected(name, expected=expected, got=f"others{first_of(other)}")
     return values
 
 
@@ -87,12 +110,12 @@ def codes(
     code_of = {level: float(code) for code, level in enumerate(levels)}
     by_place = np.array([_code(value, code_of) for value in found] + [np.nan], dtype=np.float32)
     values = by_place[places]
-    strangers = int((np.isnan(values) & (places >= 0)).sum())
-    if strangers and unknown == "refuse":
+    strange = np.isnan(values) & (places >= 0)
+    if strange.any() and unknown == "refuse":
         raise DataRejected(
             name,
-            expected=f"one of the {len(levels)} declared levels",
-            got=f"{strangers} rows with another one (declare it, or set unknown to 'missing')",
+            expected=f"one of the {len(levels)} declared levels (or unknown set to 'missing')",
+            got=f"{int(strange.sum())} rows with another one{first_of(strange)}",
         )
     return values
 
@@ -122,9 +145,10 @@ def timestamps(frame: pd.DataFrame, column: str) -> pd.Series:
     try:
         times = pd.to_datetime(raw, utc=True, format="ISO8601")
     except (ValueError, TypeError, OverflowError) as error:
-        raise DataRejected(column, expected=expected, got="other values") from error
+        raise DataRejected(column, expected=expected, got=f"other values{first_of(no_times(raw))}") from error
     if times.isna().any():
-        raise DataRejected(column, expected="a time in every row", got=f"{int(times.isna().sum())} rows without")
+        got = f"{int(times.isna().sum())} rows without{first_of(times.isna())}"
+        raise DataRejected(column, expected="a time in every row", got=got)
     return times
 
 

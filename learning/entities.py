@@ -21,6 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from learning.columns import first_of
 from learning.errors import DataRejected
 
 Column = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -195,7 +196,8 @@ def bucket_of(times: pd.Series[Any], settings: EntityTableSettings) -> NDArray[n
     if not pd.api.types.is_datetime64_any_dtype(times):
         raise DataRejected(column, expected="times (datetime64)", got=str(times.dtype))
     if times.isna().any():
-        raise DataRejected(column, expected="a time in every row", got=f"{int(times.isna().sum())} rows without one")
+        got = f"{int(times.isna().sum())} rows without one{first_of(times.isna())}"
+        raise DataRejected(column, expected="a time in every row", got=got)
     if getattr(times.dt, "tz", None) is not None:
         times = times.dt.tz_convert("UTC").dt.tz_localize(None)
     days = times.to_numpy().astype("datetime64[D]") - np.datetime64(settings.first_day, "D")
@@ -207,8 +209,9 @@ def _confirmed(labels: pd.Series[Any], column: str) -> NDArray[np.bool_]:
         flags = np.asarray(labels.astype("float64").fillna(0.0), dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise DataRejected(column, expected="0, 1 or missing", got=f"values of type {labels.dtype}") from error
-    if not np.isin(flags, (0.0, 1.0)).all():
-        raise DataRejected(column, expected="0, 1 or missing", got="another value")
+    wrong = ~np.isin(flags, (0.0, 1.0))
+    if wrong.any():
+        raise DataRejected(column, expected="0, 1 or missing", got=f"another value{first_of(wrong)}")
     confirmed: NDArray[np.bool_] = flags == 1.0
     return confirmed
 

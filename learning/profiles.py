@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from learning.columns import require_columns, timestamps
+from learning.columns import first_of, require_columns, timestamps
 from learning.errors import DataRejected
 
 jit: Any = nb.njit(nogil=True, cache=True)
@@ -86,10 +86,13 @@ def _nanoseconds(frame: pd.DataFrame, column: str) -> NDArray[np.int64]:
 
 def _amounts(values: pd.Series, column: str) -> NDArray[np.float64]:
     if not pd.api.types.is_numeric_dtype(values) and len(values):
-        raise DataRejected(column, expected="amounts (numbers)", got=f"values of type {values.dtype}")
+        other = values.notna() & pd.to_numeric(values, errors="coerce").isna()
+        raise DataRejected(column, expected="amounts (numbers)", got=f"values of type {values.dtype}{first_of(other)}")
     amounts = values.to_numpy(dtype=np.float64, na_value=np.nan)
-    if np.isinf(amounts).any():
-        raise DataRejected(column, expected="finite amounts", got=f"{int(np.isinf(amounts).sum())} infinite ones")
+    infinite = np.isinf(amounts)
+    if infinite.any():
+        got = f"{int(infinite.sum())} infinite ones{first_of(infinite)}"
+        raise DataRejected(column, expected="finite amounts", got=got)
     return amounts
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from learning.columns import booleans, codes, numbers, require_columns, time_part, timestamps
+from learning.columns import booleans, codes, first_of, numbers, require_columns, time_part, timestamps
 from learning.errors import DataRejected
 from learning.privacy import RandBytes
 
@@ -284,9 +284,10 @@ def _values(frame: pd.DataFrame, feature: Feature) -> NDArray[np.float32]:
 
 def _label(frame: pd.DataFrame, name: str) -> NDArray[np.uint8]:
     column = frame[name]
-    missing = int(column.isna().sum())
-    if missing:
-        raise DataRejected(name, expected="a label in every row", got=f"{missing} rows without")
+    missing = column.isna()
+    if missing.any():
+        got = f"{int(missing.sum())} rows without{first_of(missing)}"
+        raise DataRejected(name, expected="a label in every row", got=got)
     if not len(column):
         return np.empty(0, dtype=np.uint8)
     return booleans(column, name).astype(np.uint8)
@@ -296,8 +297,9 @@ def _weight(frame: pd.DataFrame, name: str | None) -> NDArray[np.float64] | None
     if name is None:
         return None
     values = numbers(frame[name], name).astype(np.float64)
-    if np.isnan(values).any() or (values <= 0).any():
-        raise DataRejected(name, expected="a positive weight in every row", got="others")
+    wrong = ~(values > 0)
+    if wrong.any():
+        raise DataRejected(name, expected="a positive weight in every row", got=f"others{first_of(wrong)}")
     return values
 
 

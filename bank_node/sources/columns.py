@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from bank_node.errors import DataUnfit, SettingsInvalid
+from learning.columns import first_of, no_times
 
 
 def renamed(name: str, present: Sequence[str], rename: Mapping[str, str]) -> dict[str, str]:
@@ -34,12 +35,14 @@ def wanted(name: str, mapping: Mapping[str, str], columns: Sequence[str]) -> lis
     """The file's columns for those that are wanted.
 
     Raises:
-        DataUnfit: one is missing.
+        DataUnfit: one is missing. Which others there are is not said: the operator reads the sentence too.
     """
     for column in columns:
         if column not in mapping:
-            known = ", ".join(sorted(mapping)[:20])
-            raise DataUnfit(f"dataset {name!r}", column=column, expected=f"a column {column!r}", got=f"only {known}")
+            raise DataUnfit(
+                f"dataset {name!r}", column=column, expected=f"a column {column!r}", got="none of that name",
+                advice="name it so in the file, or map its name with rename in the dataset's settings in node.toml",
+            )  # fmt: skip
     return [mapping[column] for column in columns]
 
 
@@ -58,9 +61,8 @@ def with_times(name: str, frame: pd.DataFrame, times: Sequence[str]) -> pd.DataF
                 # In UTC at once: a bank's local times change their offset with the season.
                 values = pd.to_datetime(values, format="ISO8601", utc=True)
             except (ValueError, TypeError) as error:
-                raise DataUnfit(
-                    f"dataset {name!r}", column=column, expected="times in ISO 8601", got="a value that is not one"
-                ) from error
+                got = f"a value that is not one{first_of(no_times(values))}"
+                raise DataUnfit(f"dataset {name!r}", column=column, expected="times in ISO 8601", got=got) from error
         if values.dt.tz is not None:
             values = values.dt.tz_convert("UTC").dt.tz_localize(None)
         frame[column] = values.astype("datetime64[ns]")

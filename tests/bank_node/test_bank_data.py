@@ -153,7 +153,7 @@ def test_settings_that_no_algorithm_has_are_refused_by_their_field(table, learni
 
 def test_a_dataset_that_the_node_does_not_have_is_named(table):
     other = plan().model_copy(update={"features": plan().features.model_copy(update={"dataset": "transfers"})})
-    with pytest.raises(DataUnfit, match="'transfers' in node\\.toml, got only: transactions"):
+    with pytest.raises(DataUnfit, match="'transfers' in node\\.toml, got none of that name"):
         table(rows()).check(other, max_rows=200)
 
 

@@ -88,10 +88,11 @@ class TestContract:
         assert "TX_AMOUNT" in source.describe().columns
         np.testing.assert_array_equal(source.read(["TX_AMOUNT"])["TX_AMOUNT"], TABLE["amount"])
 
-    def test_a_missing_column_is_named(self, make_source):
+    def test_a_missing_column_is_named_and_no_other(self, make_source):
         with pytest.raises(DataUnfit, match="terminal") as caught:
             make_source().read(["tx", "terminal"])
         assert caught.value.column == "terminal"
+        assert not any(column in str(caught.value) for column in ("tx", "when", "amount", "kind"))
 
     def test_a_missing_column_to_rename_is_named(self, make_source):
         with pytest.raises(DataUnfit, match="nothing"):
@@ -103,8 +104,9 @@ class TestContract:
 
     def test_what_is_no_time_is_named_without_its_value(self, make_source):
         with pytest.raises(DataUnfit) as caught:
-            make_source().read(["kind"], times=["kind"])
+            make_source(TABLE.assign(kind=["2026-01-01", None, "transfer"])).read(["kind"], times=["kind"])
         assert caught.value.column == "kind"
+        assert "(the first in row 3)" in str(caught.value)
         assert "transfer" not in str(caught.value)
 
 
