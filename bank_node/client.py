@@ -53,6 +53,7 @@ class ServiceClient:
         stop: set when the node must stop; every wait ends then.
         give_up_after_s: seconds of failures after which a request fails; None never gives up.
         max_reply_bytes: the longest answer that is read.
+        unanswered: told why, before a request is repeated, and None once one is answered again.
         clock: seconds since the epoch.
     """
 
@@ -65,6 +66,7 @@ class ServiceClient:
         stop: threading.Event | None = None,
         give_up_after_s: float | None = None,
         max_reply_bytes: int = 64 << 20,
+        unanswered: Callable[[str | None], None] = lambda _: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._transport = transport
@@ -73,6 +75,7 @@ class ServiceClient:
         self._stop = stop or threading.Event()
         self._give_up_after_s = give_up_after_s
         self._max_reply_bytes = max_reply_bytes
+        self._unanswered = unanswered
         self._clock = clock
         self._in_long_poll = False
         self._retrying = tenacity.Retrying(
@@ -156,7 +159,13 @@ class ServiceClient:
         """For `tenacity`, which is asked only after a failure and counts that one as its first attempt."""
         if failed:
             raise failed.pop()
-        return self._send_once(request)
+        try:
+            answer = self._send_once(request)
+        except ServiceRefused:
+            self._unanswered(None)  # a refusal is an answer
+            raise
+        self._unanswered(None)
+        return answer
 
     def _send_once(self, request: Request) -> Answer:
         if self._stop.is_set() and request.method == "GET":
@@ -199,6 +208,7 @@ class ServiceClient:
         request: Request = state.args[0]
         reason = state.outcome.exception() if state.outcome is not None else None
         path = request.target.partition("?")[0]
+        self._unanswered(str(reason))
         log.warning("request:retry", method=request.method, path=path, attempt=state.attempt_number, why=str(reason))
 
 

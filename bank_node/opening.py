@@ -59,6 +59,7 @@ def open_node(
         node=identity.node, name=identity.name, url=settings.url, pid=os.getpid(), started_at_s=time.time(),
         unlisted_banks=banks.unlisted(),
     )  # fmt: skip
+    board = StatusBoard(home.status, disk, status)
     with transport:
         yield Node(
             home=home,
@@ -73,13 +74,14 @@ def open_node(
                 stop=stop,
                 give_up_after_s=give_up_after_s,
                 max_reply_bytes=settings.max_reply_bytes,
+                unanswered=board.unanswered,
             ),
             data=BankData(home.folder, settings.datasets, registry, vault.unseal, DataPins(home.trainings, disk)),
             registry=registry,
             usage=DailyUsage(home.usage, disk, time.time),
             ledger=BankLedger(home.ledger, disk, policy.settings, registry),
             banks=banks,
-            board=StatusBoard(home.status, disk, status),
+            board=board,
             threads=settings.threads,
             keep_silent_days=settings.keep_silent_days,
             clock=time.time,

@@ -61,6 +61,8 @@ class NodeStatus(BaseModel):
     Attributes:
         transfer_s: seconds spent on sending and receiving bodies.
         waiting_s: seconds spent on waiting for the service's answers, long polls included.
+        unanswered_since_s: since when the service has not answered; None while it does.
+        unanswered: why the last attempt failed.
         unlisted_banks: names of the banks for whose keys there is nobody's word but the service's.
     """
 
@@ -80,6 +82,8 @@ class NodeStatus(BaseModel):
     bytes_down: int = 0
     transfer_s: float = 0.0
     waiting_s: float = 0.0
+    unanswered_since_s: float | None = None
+    unanswered: str = ""
     unlisted_banks: tuple[str, ...] = ()
     trainings: dict[str, TrainingStatus] = {}
 
@@ -104,6 +108,15 @@ class StatusBoard:
     def training(self, training: str) -> TrainingStatus:
         """The status of a training; made if it is new."""
         return self.status.trainings.setdefault(training, TrainingStatus())
+
+    def unanswered(self, why: str | None) -> None:
+        """Notes that the service has not answered, or with None that it does again."""
+        if why is None:
+            self.status.unanswered_since_s, self.status.unanswered = None, ""
+        else:
+            self.status.unanswered_since_s = self.status.unanswered_since_s or self._clock()
+            self.status.unanswered = why
+        self.write(at_once=True)
 
     def write(self, *, at_once: bool = False) -> None:
         """Writes the status, if it is due."""

@@ -48,6 +48,9 @@ def status(home: Home, as_json: bool) -> None:
         click.echo(f"{record.name} at {record.consortium!r}: {'running' if running else 'not running'}")
         if found is not None and found.last_contact_at_s is not None:
             click.echo(f"last heard of the service {time.time() - found.last_contact_at_s:.0f} s ago")
+        if found is not None and running and found.unanswered_since_s is not None:
+            since = time.time() - found.unanswered_since_s
+            click.echo(f"THE SERVICE HAS NOT ANSWERED for {since:.0f} s ({found.unanswered}); the node asks on")
         if found is not None and found.unlisted_banks:
             names = ", ".join(found.unlisted_banks)
             click.echo(f"trusted at first sight, fingerprints not compared: {names}; see `bank-node banks`")

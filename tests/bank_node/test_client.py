@@ -7,7 +7,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bank_node.client import ServiceClient
+from bank_node.durable import Disk
 from bank_node.errors import ServiceRefused, ServiceUnreachable, Stopped
+from bank_node.status import NodeStatus, StatusBoard, read_status
 from bank_node.transport import Answer, Traffic, TransportFailed
 from protocol.messages import STATEMENT_HEADER, Accepted, Refusal, Work
 from protocol.problems import MEDIA_TYPE, PROBLEMS, Problem, ProblemType
@@ -131,6 +133,34 @@ def test_it_never_gives_up_by_itself():
     client = wire.client()
     assert client.work(0) == Work()
     assert client.traffic.retries == 300
+
+
+def test_it_says_that_the_service_does_not_answer_until_it_does(tmp_path):
+    at = iter(range(100, 200))
+    board = StatusBoard(tmp_path / "status.json", Disk(), NodeStatus(), clock=lambda: float(next(at)))
+    seen = []
+
+    class Watched(Wire):
+        def exchange(self, *args, **kwargs):
+            found = read_status(tmp_path / "status.json")
+            seen.append(found and (found.unanswered_since_s, found.unanswered))
+            return super().exchange(*args, **kwargs)
+
+    wire = Watched(
+        ok(Work()), TransportFailed("timed out"), problem(ProblemType.UNAVAILABLE), ok(Work()), ok(Work()),
+        TransportFailed("reset"), other(403),
+    )  # fmt: skip
+    client = wire.client(unanswered=board.unanswered)
+    for _ in range(3):
+        client.work(0)
+    with pytest.raises(ServiceRefused):
+        client.work(0)
+    assert read_status(tmp_path / "status.json").unanswered_since_s is None  # a refusal is an answer
+    since = seen[2][0]
+    assert seen[:2] == [None, None]
+    assert seen[2:4] == [(since, "timed out"), (since, seen[3][1])]
+    assert seen[3][1].startswith("503 ")
+    assert seen[4] == (None, "")
 
 
 def test_it_gives_up_when_told_a_limit():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 
 import numpy as np
 import pandas as pd
@@ -69,6 +70,14 @@ def says(done, code, *sentences):
         assert sentence in done.stdout + done.stderr
 
 
+def until(sentence, *home):
+    """Waits until the node's status says so."""
+    ends = time.monotonic() + 60
+    while sentence not in (said := bank_node("status", *home).stdout):
+        assert time.monotonic() < ends, said
+        time.sleep(0.2)
+
+
 def test_a_bank_from_its_enrolment_to_the_days_alerts(tmp_path):
     tables = [transactions(seed) for seed in range(3)]
     with ConsortiumOfNodes(tmp_path, tables) as consortium:
@@ -103,6 +112,11 @@ def test_a_bank_from_its_enrolment_to_the_days_alerts(tmp_path):
         says(bank_node("score", tmp_path / "all.csv", "--out", tmp_path / "all-scores.csv", *home), 0)
         whole = pd.read_csv(tmp_path / "all-scores.csv")["fraud_probability"].to_numpy()
         np.testing.assert_array_equal(found["fraud_probability"], whole[(tables[0]["time"] >= DAY).to_numpy()])
+
+        consortium.service.kill()
+        until("HAS NOT ANSWERED", *home)
+        consortium.service.start()
+        until("running\nlast heard of", *home)
 
         consortium.nodes[0].stop()
         says(bank_node("status", *home), ExitCode.FAILED, "not running")
