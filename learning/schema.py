@@ -32,8 +32,10 @@ class _Frozen(BaseModel):
 class NumericFeature(_Frozen):
     """A number; missing values are allowed.
 
-    `low` and `high` are public bounds of the values, declared and not looked up in the data; the models with a privacy
-    budget need them.
+    Attributes:
+        name: of its column.
+        low: a public bound of the values, declared and not looked up in the data; models with a privacy budget need it.
+        high: the other bound.
     """
 
     kind: Literal["numeric"] = "numeric"
@@ -49,7 +51,11 @@ class NumericFeature(_Frozen):
 
 
 class BooleanFeature(_Frozen):
-    """True or false, or 1 and 0; missing values are allowed."""
+    """True or false, or 1 and 0; missing values are allowed.
+
+    Attributes:
+        name: of its column.
+    """
 
     kind: Literal["boolean"] = "boolean"
     name: ColumnName
@@ -58,7 +64,10 @@ class BooleanFeature(_Frozen):
 class CategoricalFeature(_Frozen):
     """One of the declared levels; missing values are allowed.
 
-    `unknown` says what another level than those declared is: refused, or taken as missing.
+    Attributes:
+        name: of its column.
+        levels: what may be in it, as text.
+        unknown: what another level than those is: refused, or taken as missing.
     """
 
     kind: Literal["categorical"] = "categorical"
@@ -74,7 +83,13 @@ class CategoricalFeature(_Frozen):
 
 
 class TimeFeature(_Frozen):
-    """A part of a timestamp column: hour of the day (with minutes), weekday (Monday is 0), weekend, night (0 to 6)."""
+    """A part of a timestamp column, in UTC.
+
+    Attributes:
+        name: of the feature.
+        column: with the timestamps.
+        part: hour of the day (with minutes), weekday (Monday is 0), weekend, or night (0 to 6).
+    """
 
     kind: Literal["time"] = "time"
     name: ColumnName

@@ -58,7 +58,14 @@ class Protection(WireModel):
 
 
 class Deadlines(WireModel):
-    """How long the service waits, in seconds, before it goes on without who has not answered."""
+    """How long the service waits, in seconds, before it goes on without who has not answered.
+
+    Attributes:
+        invitation_s: for a bank to accept the plan, or to refuse it.
+        ceremony_s: for the key ceremony, before it begins anew without who is missing.
+        contribution_s: for a round's contributions, and at the end for the banks' confirmation of the model.
+        share_s: for a committee member's share; then its pieces are asked of others.
+    """
 
     invitation_s: float = Field(default=600.0, gt=0)
     ceremony_s: float = Field(default=300.0, gt=0)
@@ -69,8 +76,10 @@ class Deadlines(WireModel):
 class Cohort(WireModel):
     """Which banks are asked, and how few are enough.
 
-    `min_banks` is the quorum: the smallest contributor set of any round. An honest bank must hide behind another, so
-    it is at least c + 2.
+    Attributes:
+        nodes: ids of the banks that are invited; None invites all that are enrolled.
+        min_banks: the quorum: the smallest contributor set of any round. An honest bank must hide behind another, so
+            with encryption it is at least `protection.colluders` + 2.
     """
 
     nodes: tuple[UUIDText, ...] | None = None
@@ -80,8 +89,16 @@ class Cohort(WireModel):
 class Plan(WireModel):
     """What a training does.
 
-    `learning` holds the settings of one of the federated algorithms, feature schema included, in the form that
-    `learning.algorithms` checks; `features` says how each bank derives its table's features.
+    Attributes:
+        name: of the plan, and of the model that comes of it.
+        description: for people.
+        learning: the settings of one of the federated algorithms, feature schema included, in the form that
+            `learning.algorithms` checks; its `kind` says which.
+        features: how each bank derives its table's features.
+        cohort: which banks are asked.
+        protection: how their contributions are protected.
+        deadlines: how long is waited.
+        retention_days: days for which ciphertexts and shares are kept after the training has ended.
     """
 
     name: Name
@@ -91,7 +108,6 @@ class Plan(WireModel):
     cohort: Cohort = Cohort()
     protection: Protection = Protection()
     deadlines: Deadlines = Deadlines()
-    #: Days for which ciphertexts and shares are kept after the training has ended.
     retention_days: int = Field(default=30, ge=0)
 
     @model_validator(mode="after")
