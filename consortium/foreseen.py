@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from consortium.notify.port import Notifier
 
@@ -20,17 +19,19 @@ _HOLDS_S = 1.0
 log = structlog.get_logger("consortium.foreseen")
 
 
-class _Read(NamedTuple, Generic[ValueT]):
-    """What was read for a subject after so many notices, and until when it holds (monotonic seconds)."""
+class _Reading(Generic[ValueT]):
+    """What is read for some subjects, each after so many notices; holds until a time in monotonic seconds."""
 
-    notices: int
-    until: float
-    value: ValueT
+    def __init__(self, notices: Mapping[str, int]) -> None:
+        self.notices = notices
+        self.until = time.monotonic() + _HOLDS_S
+        self.values: Mapping[str, ValueT] | None = None
 
 
 class Foreseen(Generic[ValueT]):
-    """Safe to use from several threads. What is handed out was read after the subject's latest notice, and only once:
-    whoever has acted upon it, or asks without having been woken, reads for himself.
+    """Safe to use from several threads. What is handed out was read after the subject's latest notice and not before
+    somebody has asked for this subject, and only once: whoever has acted upon it, or asks without having been woken,
+    reads for himself.
 
     Args:
         notifier: who wakes; it has this done before.
@@ -40,7 +41,7 @@ class Foreseen(Generic[ValueT]):
     def __init__(self, notifier: Notifier, read: Callable[[Sequence[str]], Mapping[str, ValueT]]) -> None:
         self._read = read
         self._lock = threading.Lock()
-        self._found: dict[str, _Read[ValueT]] = {}
+        self._for: dict[str, _Reading[ValueT]] = {}
         notifier.before_waking(self._look)
 
     def get(self, subject: str, notices: int) -> ValueT | None:
@@ -51,20 +52,22 @@ class Foreseen(Generic[ValueT]):
             notices: its ticket from the notifier, taken before.
         """
         with self._lock:
-            found = self._found.pop(subject, None)
-        if found is not None and found.notices == notices and time.monotonic() < found.until:
-            return found.value
+            # Whoever asks while it is read for him has come too early, and will not be told of it later.
+            reading = self._for.pop(subject, None)
+        if (
+            reading is not None
+            and reading.values is not None
+            and reading.notices[subject] == notices
+            and time.monotonic() < reading.until
+        ):
+            return reading.values.get(subject)
         return self._read([subject]).get(subject)
 
     def _look(self, notices: Mapping[str, int]) -> None:
-        until = time.monotonic() + _HOLDS_S
-        try:
-            values = self._read(sorted(notices))
-        except SQLAlchemyError as error:  # whoever is woken meets it himself, and answers for it
-            log.warning("foreseen:not-read", error=type(error).__name__)
-            return
+        reading: _Reading[ValueT] = _Reading(notices)
         with self._lock:
-            for subject, value in values.items():
-                before = self._found.get(subject)
-                if before is None or before.notices <= notices[subject]:
-                    self._found[subject] = _Read(notices[subject], until, value)
+            self._for.update(dict.fromkeys(notices, reading))
+        try:
+            reading.values = self._read(sorted(notices))
+        except Exception as error:  # noqa: BLE001  # whoever is woken meets it himself, and answers for it
+            log.warning("foreseen:not-read", error=type(error).__name__)

@@ -48,10 +48,11 @@ class LocalNotifier:
         notices = {}
         with self._lock:
             for subject in subjects:
-                notices[subject] = self._counts[subject] = self._counts.get(subject, 0) + 1
-            anyone_waits = any(subject in self._waiting for subject in notices)
+                self._counts[subject] = self._counts.get(subject, 0) + 1
+                if subject in self._waiting:
+                    notices[subject] = self._counts[subject]
         try:
-            if anyone_waits and self._before_waking is not None:
+            if notices and self._before_waking is not None:
                 self._before_waking(notices)
         finally:
             with self._lock:

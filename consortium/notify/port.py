@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-#: Is given how many notices there were of every subject that is about to be woken.
+#: Is given, of every subject that somebody waits for and that is about to be woken, how many notices there were.
 BeforeWaking = Callable[[Mapping[str, int]], None]
 
 
