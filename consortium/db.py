@@ -7,15 +7,16 @@ has read still holds when it writes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import tenacity
 from sqlalchemy import URL, BigInteger, Connection, Engine, Integer, create_engine, event, inspect, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.pool import QueuePool
 
 from consortium.errors import ConsortiumError
 from consortium.migrations import HEAD
@@ -193,6 +194,7 @@ class _AtHand:
     def __init__(self, engine: Engine, *, most: int) -> None:
         self._engine, self._most = engine, most
         self._idle: list[Connection] = []
+        self._is_closed = False
 
     @contextmanager
     def one(self) -> Iterator[Connection]:
@@ -207,19 +209,31 @@ class _AtHand:
             self._keep(connection)
 
     def _keep(self, connection: Connection) -> None:
+        if self._is_closed:
+            connection.invalidate()  # its pool is no more, and would not close it
         if connection.invalidated:  # the others were lost with it, or before long: the pool finds out which
-            self.close()
+            self._give_back()
         elif connection.in_transaction():
             connection.rollback()  # SQLAlchemy's; the server has none, or the connection is given up
-        if connection.invalidated or len(self._idle) >= self._most or not _is_idle(connection.connection):
+        if connection.invalidated or self._is_wanted_elsewhere() or not _is_idle(connection.connection):
             connection.close()
         else:
             self._idle.append(connection)
 
+    def _is_wanted_elsewhere(self) -> bool:
+        """Whether enough are at hand, or so many taken out of the pool that somebody may wait there for one."""
+        pool = cast("QueuePool", self._engine.pool)
+        return len(self._idle) >= self._most or pool.checkedout() > pool.size()
+
+    def _give_back(self) -> None:
+        with suppress(IndexError):  # others take from it meanwhile
+            while True:
+                self._idle.pop().close()
+
     def close(self) -> None:
-        """Gives back what is at hand."""
-        while self._idle:
-            self._idle.pop().close()
+        """Gives back what is at hand, and from now on everything at once."""
+        self._is_closed = True
+        self._give_back()
 
 
 def _is_at_head(connection: Connection) -> bool:

@@ -12,6 +12,7 @@ from flask import Flask, Request, Response, request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from redis.exceptions import RedisError
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 from werkzeug.exceptions import HTTPException
 
 from consortium.access.replay import ReplayGuard
@@ -78,7 +79,7 @@ def create_app(runtime: Runtime, settings: Settings) -> Flask:
         app.add_url_rule(rule, f"{route.method} {route.path}", view, methods=[route.method])
     _add_documents(app, routes)
     app.register_error_handler(HTTPException, _http_problem)
-    for away in (OperationalError, RedisError):
+    for away in (OperationalError, NoConnectionLeft, RedisError):
         app.register_error_handler(away, _away)
     app.register_error_handler(Exception, _failure)
     return app

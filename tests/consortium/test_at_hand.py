@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 from sqlalchemy import text
@@ -64,7 +65,7 @@ def test_a_transaction_that_was_left_open_is_undone(database):
         assert c.execute(text("SELECT count(*) FROM thing")).scalar_one() == 0
 
 
-def test_many_at_once_take_what_they_need_and_half_the_pool_is_kept(database):
+def test_many_at_once_take_what_they_need_and_none_is_kept_from_those_who_wait(database):
     everyone_has_one, used = threading.Barrier(8), set()
 
     def use() -> None:
@@ -78,7 +79,29 @@ def test_many_at_once_take_what_they_need_and_half_the_pool_is_kept(database):
     for thread in threads:
         thread.join(30)
     assert len(used) == 8
-    assert len(database._at_hand._idle) == 2
+    assert len(database._at_hand._idle) <= 2
+    assert database._at_hand._engine.pool.checkedout() <= 2
+
+    # All are taken, and one more waits at the pool: whoever is done gives his back to it.
+    taken = [database.looking() for _ in range(8)]
+    for one in taken:
+        one.__enter__()
+    waiting = threading.Thread(target=who, args=(database,))
+    waiting.start()
+    time.sleep(0.2)
+    taken[0].__exit__(None, None, None)
+    waiting.join(5)
+    assert not waiting.is_alive()
+    for one in taken[1:]:
+        one.__exit__(None, None, None)
+    assert who(database)
+
+
+def test_what_is_given_back_after_the_end_is_closed(database):
+    with database.looking() as c:
+        c.execute(ONE)
+        database.close()
+    assert database._at_hand._idle == []
 
 
 def test_after_a_restart_of_the_server_one_fails_and_the_next_is_new(server, database):
