@@ -159,13 +159,7 @@ class ServiceClient:
         """For `tenacity`, which is asked only after a failure and counts that one as its first attempt."""
         if failed:
             raise failed.pop()
-        try:
-            answer = self._send_once(request)
-        except ServiceRefused:
-            self._unanswered(None)  # a refusal is an answer
-            raise
-        self._unanswered(None)
-        return answer
+        return self._send_once(request)
 
     def _send_once(self, request: Request) -> Answer:
         if self._stop.is_set() and request.method == "GET":
@@ -192,7 +186,12 @@ class ServiceClient:
         finally:
             self._in_long_poll = False
         traffic.bytes_down += len(answer.content)
-        _raise_for_problem(request, answer)
+        try:
+            _raise_for_problem(request, answer)
+        except ServiceRefused:
+            self._unanswered(None)  # a refusal is an answer
+            raise
+        self._unanswered(None)
         return answer
 
     def _pause(self, seconds: float) -> None:

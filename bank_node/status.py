@@ -111,6 +111,8 @@ class StatusBoard:
 
     def unanswered(self, why: str | None) -> None:
         """Notes that the service has not answered, or with None that it does again."""
+        if why is None and self.status.unanswered_since_s is None:
+            return
         if why is None:
             self.status.unanswered_since_s, self.status.unanswered = None, ""
         else:

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bank_node.client import ServiceClient
 from bank_node.durable import Disk
-from bank_node.errors import ServiceRefused, ServiceUnreachable, Stopped
+from bank_node.errors import AnswerUnfit, ServiceRefused, ServiceUnreachable, Stopped
 from bank_node.status import NodeStatus, StatusBoard, read_status
 from bank_node.transport import Answer, Traffic, TransportFailed
 from protocol.messages import STATEMENT_HEADER, Accepted, Refusal, Work
@@ -156,6 +156,11 @@ def test_it_says_that_the_service_does_not_answer_until_it_does(tmp_path):
     with pytest.raises(ServiceRefused):
         client.work(0)
     assert read_status(tmp_path / "status.json").unanswered_since_s is None  # a refusal is an answer
+    wire.answers = [TransportFailed("reset"), AnswerUnfit("GET", expected="less", got="more", advice=""), ok(Work())]
+    with pytest.raises(AnswerUnfit):
+        client.work(0)
+    client.work(0)
+    assert read_status(tmp_path / "status.json").unanswered_since_s is None
     since = seen[2][0]
     assert seen[:2] == [None, None]
     assert seen[2:4] == [(since, "timed out"), (since, seen[3][1])]
