@@ -21,14 +21,15 @@ _TIMEOUT_S = 60.0
 
 
 class FirstQuery(NamedTuple):
-    """The first sum of a training: its name and how many values it has, an empty name if there is none; and an estimate
-    of the rounds and values in all.
+    """The first sum of a training: its name and how many values it has, an empty name if there is none; an estimate of
+    the rounds and values in all; and whether test rows judge the model, where there is one.
     """
 
     name: str
     length: int
     rounds: int
     values: int
+    is_judged: bool
 
 
 _FOUND: LRUCache[FirstQuery] = LRUCache(64)
@@ -66,7 +67,7 @@ def _ask(plan: str, learning: dict[str, Any]) -> FirstQuery:
     answer = json.loads(done.stdout)
     if "error" in answer:
         raise PlanInvalid(f"plan {plan!r}: {answer['error']}")
-    return FirstQuery(answer["name"], answer["length"], answer["rounds"], answer["values"])
+    return FirstQuery(**answer)
 
 
 def describe(learning: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,9 +82,20 @@ def describe(learning: Mapping[str, Any]) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         return {"error": f"learning: {error}"}
     if query is None:
-        return {"name": "", "length": 0, "rounds": 0, "values": 0}
-    whole = estimate(getattr(algorithm, "settings", None), query)
-    return {"name": query.name, "length": query.length, "rounds": whole.rounds, "values": whole.values}
+        return FirstQuery("", 0, 0, 0, is_judged=True)._asdict()
+    settings = getattr(algorithm, "settings", None)
+    whole = estimate(settings, query)
+    return FirstQuery(
+        query.name, query.length, whole.rounds, whole.values, is_judged=_sets_test_rows_aside(settings)
+    )._asdict()
+
+
+def _sets_test_rows_aside(settings: Any) -> bool:
+    inputs = getattr(settings, "inputs", None)
+    if inputs is None:
+        return True
+    has_rows = inputs.split.test_from is not None or inputs.split.test_share > 0
+    return has_rows and getattr(settings, "evaluate", True)
 
 
 def _said(finding: Any) -> str:

@@ -56,9 +56,9 @@ class PlanCheck(WireModel):
 
 
 _IN_THE_CLEAR = "protection is none: contributions are in the clear for the server; for development only"
-_NO_TEST_ROWS = (
-    "learning.inputs.split sets no test rows aside (test_from or test_share): the model's card will not say how good "
-    "it is on rows that it has not seen"
+_NOT_JUDGED = (
+    "learning: no test rows are set aside (inputs.split: test_from or test_share), or they are not evaluated: the "
+    "model's card will have no figures of test rows"
 )
 
 
@@ -80,18 +80,9 @@ def check_plan(plan: Plan, *, banks: int) -> PlanCheck:
             banks=banks, committee_size=0, threshold=0, bytes_per_value=8.0, error_units=0.0, smudging_bits=0,
             first_query=query.name, first_values=query.length, rounds_expected=query.rounds,
             bytes_per_bank=8 * query.values, collusion=(),
-            warnings=(_IN_THE_CLEAR, *_warnings_of_learning(plan)),
+            warnings=(_IN_THE_CLEAR,) if query.is_judged else (_IN_THE_CLEAR, _NOT_JUDGED),
         )  # fmt: skip
     return _check_encrypted(plan, banks, query)
-
-
-def _warnings_of_learning(plan: Plan) -> tuple[str, ...]:
-    """What the learning settings leave out; they were checked before."""
-    inputs = plan.learning.get("inputs")
-    split = (inputs.get("split") or {}) if isinstance(inputs, dict) else None
-    if split is None or split.get("test_from") or split.get("test_share"):
-        return ()
-    return (_NO_TEST_ROWS,)
 
 
 def _check_encrypted(plan: Plan, banks: int, query: FirstQuery) -> PlanCheck:
@@ -103,7 +94,7 @@ def _check_encrypted(plan: Plan, banks: int, query: FirstQuery) -> PlanCheck:
         rows = crypto.collusion_table(size, threshold, agreement=protection.agreement, colluders=protection.colluders)
     except (CommitteeTooWeak, CryptoError) as error:
         raise PlanInvalid(f"plan {plan.name!r}: protection for {banks} banks: {error}") from error
-    warnings = [*_warnings_of_learning(plan)]
+    warnings = [] if query.is_judged else [_NOT_JUDGED]
     if not protection.agreement and threshold < crypto.default_threshold(size):
         warnings.append(
             f"threshold {threshold} of {size} without agreement: a lying server could open two sums of one round"

@@ -210,11 +210,16 @@ def test_plans(operator, tmp_path):
     tried = operator("plan", "create", "-", "--dry-run", stdin=plan())
     for said in ("about 35 rounds", "sent by each of 3 banks", "sums are exact", "learns"):
         assert said in tried.text
-    assert "sets no test rows aside" not in tried.text
-    for level in ("ckks", "none"):
-        blind = {"kind": "logistic", "inputs": schema_of(4) | {"split": {}}}
+    assert "no test rows" not in tried.text
+    trees = {"kind": "random_gbdt", "inputs": schema_of(4), "edges": "sketched"}
+    for level, blind in (
+        ("ckks", {"kind": "logistic", "inputs": schema_of(4) | {"split": {"test_share": "0"}}}),
+        ("none", {"kind": "logistic", "inputs": schema_of(4) | {"split": {}}}),
+        ("ckks", trees | {"evaluate": False}),
+    ):
         asked = plan(learning=blind, protection={"level": level})
-        assert "sets no test rows aside" in operator("plan", "check", "-", stdin=asked).text
+        assert "no test rows" in operator("plan", "check", "-", stdin=asked).text
+    assert "no test rows" not in operator("plan", "check", "-", stdin=plan(learning=trees)).text
     operator("plan", "show", "trees", code=REFUSED, says="plan 'trees': there is none")
     created = operator("plan", "create", "-", stdin=plan())
     assert "learns" not in created.text
