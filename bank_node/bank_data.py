@@ -268,12 +268,23 @@ class BankData:
                 from bank_node.look_back import look_back  # noqa: PLC0415  # pulls in pandas
 
                 history = _read_columns(self._source(plan), plan, plan_columns.look_back_columns(recipe), [])
+                _require_amounts(history, recipe.amount, name)
                 *rows, reach = look_back(frame, history, recipe)
                 profiled = (rows[0], rows[1])
             frame = self._with_features(frame, plan, profiled)
         except DataRejected as error:
             raise _unfit(str(path), error) from error
         return RowsToScore(frame, identifiers, reach)
+
+
+def _require_amounts(history: pd.DataFrame, column: str | None, name: str) -> None:
+    """Refuses the dataset that is looked back on by its own name and rows, of which later steps have only some."""
+    from learning.columns import numbers  # noqa: PLC0415  # pulls in pandas
+
+    try:
+        numbers(history[column], str(column))
+    except DataRejected as error:
+        raise _unfit(f"dataset {name!r}", error) from error
 
 
 def _read_columns(source: DataSource, plan: Plan, columns: list[str], tables: list[RiskTable]) -> pd.DataFrame:

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from learning.errors import DataRejected
 
+#: What nanoseconds since 1970 reach.
+_FIRST, _LAST = pd.Timestamp.min.tz_localize("UTC"), pd.Timestamp.max.tz_localize("UTC")
+
 
 def require_columns(frame: pd.DataFrame, columns: tuple[str, ...] | list[str]) -> None:
     """Raises `DataRejected` for a column that is missing or twice there."""
@@ -35,13 +38,22 @@ def first_of(wrong: pd.Series | NDArray[np.bool_]) -> str:
     return f" (the first in row {places[0] + 1})" if len(places) else ""
 
 
+def no_numbers(values: pd.Series) -> NDArray[np.bool_]:
+    """Which values of a column are there and are no numbers: bool, shape (n,); none where that cannot be told."""
+    try:
+        return (values.notna() & pd.to_numeric(values, errors="coerce").isna()).to_numpy(dtype=bool)
+    except (ValueError, TypeError, ArithmeticError):  # an integer beyond all bounds, say
+        return np.zeros(len(values), dtype=bool)
+
+
 def no_times(values: pd.Series) -> NDArray[np.bool_]:
     """Which values of a column are there and are no time in ISO 8601: bool, shape (n,)."""
     try:
         times = pd.to_datetime(values, utc=True, format="ISO8601", errors="coerce")
+        beyond = (times < _FIRST) | (times > _LAST)
     except (ValueError, TypeError, OverflowError):  # nothing in a column of this type is one
         return values.notna().to_numpy()
-    return (values.notna() & times.isna()).to_numpy()
+    return (values.notna() & (times.isna() | beyond)).to_numpy(dtype=bool)
 
 
 def numbers(column: pd.Series, name: str) -> NDArray[np.float32]:
@@ -54,8 +66,7 @@ def numbers(column: pd.Series, name: str) -> NDArray[np.float32]:
     real = pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_complex_dtype(kind)
     if not (real or pd.api.types.is_bool_dtype(kind)):
         if not column.isna().all():
-            other = column.notna() & pd.to_numeric(column, errors="coerce").isna()
-            raise DataRejected(name, expected="numbers", got=f"values of type {kind}{first_of(other)}")
+            raise DataRejected(name, expected="numbers", got=f"values of type {kind}{first_of(no_numbers(column))}")
         return np.full(len(column), np.nan, dtype=np.float32)
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     infinite = np.isinf(values)
@@ -81,7 +92,10 @@ def booleans(column: pd.Series, name: str) -> NDArray[np.float32]:
         other = np.array([not isinstance(value, bool | int | float | np.bool_ | np.number) for value in column])
         if other.any():
             raise DataRejected(name, expected=expected, got=f"others{first_of(other)}")
-        column = column.astype(np.float64)
+        try:
+            column = column.astype(np.float64)
+        except OverflowError as error:  # an integer beyond all bounds
+            raise DataRejected(name, expected=expected, got="others") from error
     values = numbers(column, name)
     other = ~np.isnan(values) & ~np.isin(values, (0.0, 1.0))
     if other.any():

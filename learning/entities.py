@@ -207,7 +207,7 @@ def bucket_of(times: pd.Series[Any], settings: EntityTableSettings) -> NDArray[n
 def _confirmed(labels: pd.Series[Any], column: str) -> NDArray[np.bool_]:
     try:
         flags = np.asarray(labels.astype("float64").fillna(0.0), dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataRejected(column, expected="0, 1 or missing", got=f"values of type {labels.dtype}") from error
     wrong = ~np.isin(flags, (0.0, 1.0))
     if wrong.any():

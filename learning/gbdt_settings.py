@@ -54,7 +54,7 @@ class GbdtSettings(BaseModel):
     monotone: dict[str, Annotated[int, Field(ge=-1, le=1)]] = Field(default_factory=dict)
     base_score: float | None = Field(default=None, gt=0, lt=1)
     early_stopping_rounds: int | None = Field(default=None, ge=1)
-    seed: int = Field(default=0, ge=0, lt=1 << 63)
+    seed: int = Field(default=0, ge=0, lt=1 << 53)
     max_rows: int = Field(default=1 << 24, ge=1, le=1 << 32)
 
     @model_validator(mode="after")

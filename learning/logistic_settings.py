@@ -74,7 +74,7 @@ class FedAvgSettings(BaseModel):
     fit_intercept: bool = True
     scale_pos_weight: float = Field(default=1.0, gt=0, le=1e6)
     max_change: float = Field(default=8.0, gt=0, le=1024)
-    seed: int = Field(default=0, ge=0, lt=1 << 63)
+    seed: int = Field(default=0, ge=0, lt=1 << 53)
     max_rows: int = Field(default=1 << 24, ge=1, le=1 << 32)
 
     @model_validator(mode="after")

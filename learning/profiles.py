@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from learning.columns import first_of, require_columns, timestamps
+from learning.columns import first_of, no_numbers, require_columns, timestamps
 from learning.errors import DataRejected
 
 jit: Any = nb.njit(nogil=True, cache=True)
@@ -86,8 +86,8 @@ def _nanoseconds(frame: pd.DataFrame, column: str) -> NDArray[np.int64]:
 
 def _amounts(values: pd.Series, column: str) -> NDArray[np.float64]:
     if not pd.api.types.is_numeric_dtype(values) and len(values):
-        other = values.notna() & pd.to_numeric(values, errors="coerce").isna()
-        raise DataRejected(column, expected="amounts (numbers)", got=f"values of type {values.dtype}{first_of(other)}")
+        got = f"values of type {values.dtype}{first_of(no_numbers(values))}"
+        raise DataRejected(column, expected="amounts (numbers)", got=got)
     amounts = values.to_numpy(dtype=np.float64, na_value=np.nan)
     infinite = np.isinf(amounts)
     if infinite.any():

@@ -69,7 +69,7 @@ class RandomTreesSettings(BaseModel):
     base_score: float | None = Field(default=None, gt=0, lt=1)
     evaluate: bool = True
     privacy: PrivacySettings | None = None
-    seed: int = Field(default=0, ge=0, lt=1 << 63)
+    seed: int = Field(default=0, ge=0, lt=1 << 53)
     max_rows: int = Field(default=1 << 24, ge=1, le=1 << 32)
 
     @model_validator(mode="after")

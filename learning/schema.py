@@ -121,7 +121,7 @@ class Split(_Frozen):
     label_delay_days: int = Field(default=0, ge=0, le=365)
     validation_share: float = Field(default=0.0, ge=0, lt=1)
     test_share: float = Field(default=0.0, ge=0, lt=1)
-    seed: int = Field(default=0, ge=0, lt=1 << 63)
+    seed: int = Field(default=0, ge=0, lt=1 << 53)
 
     @model_validator(mode="after")
     def _consistent(self) -> Split:

@@ -54,16 +54,20 @@ def with_times(name: str, frame: pd.DataFrame, times: Sequence[str]) -> pd.DataF
     """
     for column in times:
         values = frame[column]
-        if not pd.api.types.is_datetime64_any_dtype(values.dtype):
-            if pd.api.types.is_integer_dtype(values.dtype):
-                values = values.astype(str)  # 20260131 is ISO 8601 as well
-            try:
-                # In UTC at once: a bank's local times change their offset with the season.
-                values = pd.to_datetime(values, format="ISO8601", utc=True)
-            except (ValueError, TypeError) as error:
-                got = f"a value that is not one{first_of(no_times(values))}"
-                raise DataUnfit(f"dataset {name!r}", column=column, expected="times in ISO 8601", got=got) from error
-        if values.dt.tz is not None:
-            values = values.dt.tz_convert("UTC").dt.tz_localize(None)
-        frame[column] = values.astype("datetime64[ns]")
+        try:
+            frame[column] = _as_times(values)
+        except (ValueError, TypeError) as error:  # pandas' own for a time beyond nanoseconds is a ValueError
+            got = f"a value that is not one, or not between 1678 and 2261{first_of(no_times(values))}"
+            raise DataUnfit(f"dataset {name!r}", column=column, expected="times in ISO 8601", got=got) from error
     return frame
+
+
+def _as_times(values: pd.Series) -> pd.Series:
+    if not pd.api.types.is_datetime64_any_dtype(values.dtype):
+        if pd.api.types.is_integer_dtype(values.dtype):
+            values = values.astype(str)  # 20260131 is ISO 8601 as well
+        # In UTC at once: a bank's local times change their offset with the season.
+        values = pd.to_datetime(values, format="ISO8601", utc=True)
+    if values.dt.tz is not None:
+        values = values.dt.tz_convert("UTC").dt.tz_localize(None)
+    return values.astype("datetime64[ns]")

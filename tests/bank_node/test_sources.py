@@ -110,6 +110,14 @@ class TestContract:
         assert "transfer" not in str(caught.value)
 
 
+@pytest.mark.parametrize("far", ["9999-12-31", "0001-01-01T00:00:00+01:00"])
+def test_a_time_beyond_nanoseconds_is_named(tmp_path, far):
+    write_csv(tmp_path / "t.csv", TABLE.assign(when=["2026-01-01", far, None]))
+    source = open_source("transactions", DatasetSettings(path="t.csv"), tmp_path)
+    with pytest.raises(DataUnfit, match=r"between 1678 and 2261 \(the first in row 2\)"):
+        source.read(["when"], times=["when"])
+
+
 def test_an_index_stored_by_pandas_is_not_the_banks(tmp_path):
     write_parquet_with_index(tmp_path / "t.parquet", TABLE)
     frame = open_source("x", DatasetSettings(path="t.parquet"), tmp_path).read(["tx", "kind"])

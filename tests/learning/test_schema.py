@@ -89,6 +89,8 @@ def test_what_is_accepted_and_what_it_becomes(feature, values, expected):
         (NUMBER, [1 + 2j, 1], "complex"),
         (NUMBER, pd.to_datetime(["2026-01-01"]), "datetime"),
         (NUMBER, pd.to_timedelta([1], unit="s"), "timedelta"),
+        (NUMBER, objects(10**400, 1, "x"), "values of type object$"),
+        (FLAG, objects(10**400, 1), "others"),
         (FLAG, ["yes", "no"], "others"),
         (FLAG, objects(True, "False"), r"others \(the first in row 2\)"),
         (FLAG, objects(1, None, 2), r"others \(the first in row 3\)"),
