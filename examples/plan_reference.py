@@ -17,6 +17,7 @@ from learning.algorithms import AnySettings
 from learning.random_trees_settings import PrivacySettings
 from learning.schema import BooleanFeature, CategoricalFeature, FeatureSchema, NumericFeature, Split, TimeFeature
 from protocol.features import FeatureRecipe
+from protocol.ids import Name, UUIDText
 from protocol.plan import Cohort, Deadlines, Plan, Protection
 
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -34,6 +35,11 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ),
     ("learning.inputs.split", Split),
 )
+#: What a text must look like, in words.
+_PATTERNS = {
+    get_args(Name)[1].pattern: "at most 63 of a-z, 0-9, `.`, `_` and `-`, the first a letter or digit",
+    get_args(UUIDText)[1].pattern: "an id",
+}
 TITLES = {model.__name__: title for title, model in SECTIONS}
 SMALLEST = {
     "name": "card-fraud",
@@ -115,7 +121,7 @@ def _of_type(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
             return f"name → {values_of(of, definitions)}" if named else "one of the forms of `learning` below"
         case "string":
             text = {"date": "a day", "date-time": "a time"}.get(schema.get("format", ""), "text")
-            return text + _bounds(schema, "Length")
+            return _PATTERNS.get(schema.get("pattern", ""), text + _bounds(schema, "Length"))
         case kind:
             word = {"integer": "whole number", "number": "number", "boolean": "true or false"}.get(str(kind), "null")
             return word + _bounds(schema, "imum")
@@ -165,7 +171,7 @@ def _json(value: Any) -> str:
 
 def _in_json(sentence: str) -> str:
     """A docstring's sentence as the reader of a JSON document needs it."""
-    for python, as_json in (("``", "`"), ("None", "`null`"), ("True", "`true`")):
+    for python, as_json in (("``", "`"), ("None", "`null`"), ("True", "`true`"), ("|", "\\|")):
         sentence = sentence.replace(python, as_json)
     return sentence.removesuffix(".")
 
