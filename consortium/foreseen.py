@@ -66,6 +66,8 @@ class Foreseen(Generic[ValueT]):
     def _look(self, notices: Mapping[str, int]) -> None:
         reading: _Reading[ValueT] = _Reading(notices)
         with self._lock:
+            # Not everybody comes for it: a progress stream waits too, and asks for nothing here.
+            self._for = {subject: old for subject, old in self._for.items() if time.monotonic() < old.until}
             self._for.update(dict.fromkeys(notices, reading))
         try:
             reading.values = self._read(sorted(notices))

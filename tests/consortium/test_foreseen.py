@@ -128,6 +128,18 @@ def test_what_was_read_long_ago_is_not_handed_out(monkeypatch):
     assert desk.readings == [["a"], ["a"]]
 
 
+def test_what_nobody_comes_for_is_dropped_with_the_next(monkeypatch):
+    desk = Desk("ab")
+    for subject, holds_s in (("a", 0.0), ("b", 10.0)):
+        monkeypatch.setattr(foreseen, "_HOLDS_S", holds_s)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(desk.notifier.wait, subject, desk.notifier.ticket(subject), 10)
+            desk.await_waiting(1)
+            desk.write(subject)
+            waiting.result(10)
+    assert list(desk.foreseen._for) == ["b"]
+
+
 @pytest.mark.parametrize("error", [OperationalError("SELECT", None, Exception("away")), KeyError("a fault")])
 def test_a_reading_that_fails_is_left_to_those_who_are_woken(error):
     desk = Desk("a")
