@@ -29,9 +29,9 @@ class _Reading(Generic[ValueT]):
 
 
 class Foreseen(Generic[ValueT]):
-    """Safe to use from several threads. What is handed out was read after the subject's latest notice and not before
-    somebody has asked for this subject, and only once: whoever has acted upon it, or asks without having been woken,
-    reads for himself.
+    """Safe to use from several threads. What is handed out was read after the subject's latest notice, to the first who
+    asks for the subject since the reading began, and only once: whoever has acted upon it, or asks without having been
+    woken, reads for himself.
 
     Args:
         notifier: who wakes; it has this done before.

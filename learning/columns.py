@@ -38,6 +38,11 @@ def first_of(wrong: pd.Series | NDArray[np.bool_]) -> str:
     return f" (the first in row {places[0] + 1})" if len(places) else ""
 
 
+def count_of(wrong: pd.Series | NDArray[np.bool_], what: str) -> str:
+    """How many rows are wrong and where the first is, for a sentence; arguments as for `first_of`."""
+    return f"{int(np.count_nonzero(wrong))} {what}{first_of(wrong)}"
+
+
 def no_numbers(values: pd.Series) -> NDArray[np.bool_]:
     """Which values of a column are there and are no numbers: bool, shape (n,); none where that cannot be told."""
     try:
@@ -71,7 +76,7 @@ def numbers(column: pd.Series, name: str) -> NDArray[np.float32]:
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     infinite = np.isinf(values)
     if infinite.any():
-        got = f"{int(infinite.sum())} infinite ones{first_of(infinite)}"
+        got = count_of(infinite, "infinite ones")
         raise DataRejected(name, expected="finite numbers, or missing values", got=got)
     with np.errstate(over="ignore"):
         narrow = values.astype(np.float32)
@@ -129,7 +134,7 @@ def codes(
         raise DataRejected(
             name,
             expected=f"one of the {len(levels)} declared levels (or unknown set to 'missing')",
-            got=f"{int(strange.sum())} rows with another one{first_of(strange)}",
+            got=count_of(strange, "rows with another one"),
         )
     return values
 
@@ -161,8 +166,7 @@ def timestamps(frame: pd.DataFrame, column: str) -> pd.Series:
     except (ValueError, TypeError, OverflowError) as error:
         raise DataRejected(column, expected=expected, got=f"other values{first_of(no_times(raw))}") from error
     if times.isna().any():
-        got = f"{int(times.isna().sum())} rows without{first_of(times.isna())}"
-        raise DataRejected(column, expected="a time in every row", got=got)
+        raise DataRejected(column, expected="a time in every row", got=count_of(times.isna(), "rows without"))
     return times
 
 

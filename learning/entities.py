@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from learning.columns import first_of
+from learning.columns import count_of, first_of
 from learning.errors import DataRejected
 
 Column = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -196,8 +196,7 @@ def bucket_of(times: pd.Series[Any], settings: EntityTableSettings) -> NDArray[n
     if not pd.api.types.is_datetime64_any_dtype(times):
         raise DataRejected(column, expected="times (datetime64)", got=str(times.dtype))
     if times.isna().any():
-        got = f"{int(times.isna().sum())} rows without one{first_of(times.isna())}"
-        raise DataRejected(column, expected="a time in every row", got=got)
+        raise DataRejected(column, expected="a time in every row", got=count_of(times.isna(), "rows without one"))
     if getattr(times.dt, "tz", None) is not None:
         times = times.dt.tz_convert("UTC").dt.tz_localize(None)
     days = times.to_numpy().astype("datetime64[D]") - np.datetime64(settings.first_day, "D")

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from learning.columns import first_of, no_numbers, require_columns, timestamps
+from learning.columns import count_of, first_of, no_numbers, require_columns, timestamps
 from learning.errors import DataRejected
 
 jit: Any = nb.njit(nogil=True, cache=True)
@@ -91,8 +91,7 @@ def _amounts(values: pd.Series, column: str) -> NDArray[np.float64]:
     amounts = values.to_numpy(dtype=np.float64, na_value=np.nan)
     infinite = np.isinf(amounts)
     if infinite.any():
-        got = f"{int(infinite.sum())} infinite ones{first_of(infinite)}"
-        raise DataRejected(column, expected="finite amounts", got=got)
+        raise DataRejected(column, expected="finite amounts", got=count_of(infinite, "infinite ones"))
     return amounts
 
 

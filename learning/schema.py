@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from learning.columns import booleans, codes, first_of, numbers, require_columns, time_part, timestamps
+from learning.columns import booleans, codes, count_of, first_of, numbers, require_columns, time_part, timestamps
 from learning.errors import DataRejected
 from learning.privacy import RandBytes
 
@@ -301,8 +301,7 @@ def _label(frame: pd.DataFrame, name: str) -> NDArray[np.uint8]:
     column = frame[name]
     missing = column.isna()
     if missing.any():
-        got = f"{int(missing.sum())} rows without{first_of(missing)}"
-        raise DataRejected(name, expected="a label in every row", got=got)
+        raise DataRejected(name, expected="a label in every row", got=count_of(missing, "rows without"))
     if not len(column):
         return np.empty(0, dtype=np.uint8)
     return booleans(column, name).astype(np.uint8)
