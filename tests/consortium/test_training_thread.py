@@ -57,6 +57,12 @@ class Consortium:
                 done += 1
         return done + self.service.run_tasks()
 
+    def go_on_without(self, silent: set[str]) -> None:
+        """These banks fall silent, and the others do what there is to do."""
+        self.silent = silent
+        while self.step():
+            pass
+
     def late(self, seconds: float = 31.0) -> None:
         """Deadlines pass."""
         self.service.clock.ahead_s += seconds
@@ -116,9 +122,7 @@ def test_a_silent_bank_costs_one_deadline_and_is_waited_for_again_once_it_is_hea
     consortium = Consortium(tmp_path)
     training = consortium.start("ckks")
     consortium.until(training, 1)
-    consortium.silent = {consortium.banks[2].node}
-    while consortium.step():
-        pass
+    consortium.go_on_without({consortium.banks[2].node})
     assert consortium.training(training).round == 1
     consortium.late()
     consortium.until(training, 2)  # without another deadline
@@ -139,9 +143,7 @@ def test_a_committee_member_killed_between_being_asked_and_answering_is_replaced
             bank.perform(item)
     with consortium.service.runtime.db.reading("test") as s:
         asked = s.scalars(select(Assignment.node).where(Assignment.round == contributed.index)).first()
-    consortium.silent = {asked}
-    while consortium.step():
-        pass
+    consortium.go_on_without({asked})
     assert consortium.training(training).round == 1
     consortium.late(21)
     consortium.finish(training)
@@ -152,9 +154,7 @@ def test_below_the_quorum_it_pauses_with_a_reason_and_resumes_when_banks_return(
     consortium = Consortium(tmp_path)
     training = consortium.start("ckks", min_banks=4)
     consortium.until(training, 1)
-    consortium.silent = {bank.node for bank in consortium.banks[:2]}
-    while consortium.step():
-        pass
+    consortium.go_on_without({bank.node for bank in consortium.banks[:2]})
     consortium.late()
     paused = consortium.training(training)
     assert paused.status is TrainingState.PAUSED
@@ -283,9 +283,7 @@ def test_who_misses_the_ceremony_is_struck_and_the_rest_begin_again(tmp_path):
     consortium = Consortium(tmp_path)
     training = consortium.start("ckks")
     consortium.until(training, TrainingState.KEY_CEREMONY)
-    consortium.silent = {consortium.banks[0].node}
-    while consortium.step():
-        pass
+    consortium.go_on_without({consortium.banks[0].node})
     consortium.late(61)
     row = consortium.training(training)
     assert (row.status, row.attempt) == (TrainingState.KEY_CEREMONY, 1)
@@ -298,9 +296,7 @@ def test_the_rounds_are_shown_as_they_were_in_as_many_statements_however_many_th
     consortium = Consortium(tmp_path)
     training = consortium.start("ckks")
     consortium.until(training, 1)
-    consortium.silent = {consortium.banks[2].node}
-    while consortium.step():
-        pass
+    consortium.go_on_without({consortium.banks[2].node})
     shown, few = views_of(consortium, training)
     assert [(view.answered, view.expected, view.contributors, view.shares) for view in shown] == [
         (5, 5, 5, (4, 4)),
