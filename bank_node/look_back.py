@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from learning.columns import numbers
+from learning.columns import numbers, places
 from protocol.features import FeatureRecipe
 
 
@@ -95,11 +95,13 @@ def look_back(
         without those that are to be scored themselves; and how far these reach.
 
     Raises:
-        DataRejected: amounts are no numbers.
+        DataRejected: amounts are no numbers, or customers neither texts nor numbers.
     """
     assert recipe.customer is not None
     assert recipe.time is not None
     assert recipe.amount is not None
+    for part in (scored, dataset):
+        _require_identifiers(part[recipe.customer], recipe.customer)
     columns = [recipe.customer, recipe.time, recipe.amount]
     scored, dataset = scored[columns].copy(), dataset[columns]
     times = scored[recipe.time]
@@ -117,6 +119,12 @@ def look_back(
     return scored, earlier, reach
 
 
+def _require_identifiers(values: pd.Series, column: str) -> None:
+    # All texts, or all numbers, are told by their type or in one quick pass.
+    if values.dtype == object and pd.api.types.infer_dtype(values).startswith("mixed"):
+        places(values, column)
+
+
 def _write_alike(one: pd.DataFrame, other: pd.DataFrame, column: str) -> None:
     """Identifiers that one file reads as numbers and the other as text are the same ones."""
     if one[column].dtype != other[column].dtype:
@@ -124,9 +132,9 @@ def _write_alike(one: pd.DataFrame, other: pd.DataFrame, column: str) -> None:
 
 
 def _texts(values: pd.Series) -> pd.Series:
-    places, found = pd.factorize(values, use_na_sentinel=True)
+    place_of, found = pd.factorize(values, use_na_sentinel=True)
     texts = np.array([*(_text(value) for value in found), None], dtype=object)
-    return pd.Series(texts[places], index=values.index, dtype=object)
+    return pd.Series(texts[place_of], index=values.index, dtype=object)
 
 
 def _text(value: object) -> str:

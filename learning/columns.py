@@ -6,7 +6,7 @@ or an unknown category is an error of the table, never silently a missing value.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -59,6 +59,23 @@ def no_times(values: pd.Series) -> NDArray[np.bool_]:
     except (ValueError, TypeError, OverflowError):  # nothing in a column of this type is one
         return values.notna().to_numpy()
     return (values.notna() & (times.isna() | beyond)).to_numpy(dtype=bool)
+
+
+def places(
+    column: pd.Series, name: str, *, expected: str = "identifiers (texts or numbers)"
+) -> tuple[NDArray[np.int64], Any]:
+    """Where each row's value stands among the column's different values: int64 of shape (n,), -1 for a missing one; and
+    those values, in the order in which they come.
+
+    Raises:
+        DataRejected: values that cannot be told apart, such as lists.
+    """
+    try:
+        found_at, found = pd.factorize(column, use_na_sentinel=True)
+    except TypeError as error:
+        wrong = np.array([not isinstance(value, Hashable) for value in column], dtype=bool)
+        raise DataRejected(name, expected=expected, got=f"values of other kinds{first_of(wrong)}") from error
+    return found_at.astype(np.int64, copy=False), found
 
 
 def numbers(column: pd.Series, name: str) -> NDArray[np.float32]:
@@ -122,14 +139,11 @@ def codes(
     Raises:
         DataRejected: values that are no levels at all, or unknown levels that are to be refused.
     """
-    try:
-        places, found = pd.factorize(column.astype("object"))
-    except TypeError as error:
-        raise DataRejected(name, expected="texts, booleans or numbers", got="values of other kinds") from error
+    place_of, found = places(column.astype("object"), name, expected="texts, booleans or numbers")
     code_of = {level: float(code) for code, level in enumerate(levels)}
     by_place = np.array([_code(value, code_of) for value in found] + [np.nan], dtype=np.float32)
-    values = by_place[places]
-    strange = np.isnan(values) & (places >= 0)
+    values = by_place[place_of]
+    strange = np.isnan(values) & (place_of >= 0)
     if strange.any() and unknown == "refuse":
         raise DataRejected(
             name,

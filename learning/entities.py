@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from learning.columns import count_of, first_of
+from learning.columns import count_of, first_of, places
 from learning.errors import DataRejected
 
 Column = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -165,17 +165,17 @@ def hash_identifiers(
         digests, uint64 of shape (n_unique, hash_rows), and codes, int64 of shape (n_rows,), -1 for a missing one.
 
     Raises:
-        DataRejected: the key is too short, or a number is not whole.
+        DataRejected: the key is too short, a number is not whole, or an identifier is neither text nor number.
     """
     if len(key) < 16:
         raise DataRejected(column, expected="an identifier key of at least 16 bytes", got=f"{len(key)} bytes")
-    codes, uniques = pd.factorize(values, use_na_sentinel=True)
+    codes, uniques = places(values, column)
     digests = np.empty((len(uniques), hash_rows), dtype=np.uint64)
     prefix = column.encode() + b"\0"
     for index, value in enumerate(uniques):
         digest = hmac.digest(key, prefix + _identifier_text(value, column).encode(), "sha256")
         digests[index] = np.frombuffer(digest, dtype="<u8", count=hash_rows)
-    return digests, codes.astype(np.int64, copy=False)
+    return digests, codes
 
 
 def _identifier_text(value: object, column: str) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from learning.columns import count_of, first_of, no_numbers, require_columns, timestamps
+from learning.columns import count_of, first_of, no_numbers, places, require_columns, timestamps
 from learning.errors import DataRejected
 
 jit: Any = nb.njit(nogil=True, cache=True)
@@ -63,7 +63,8 @@ def customer_profiles(
         float32 columns `profile_names(windows_days)`.
 
     Raises:
-        DataRejected: a column is missing or of the wrong type, a time is missing, an amount is infinite.
+        DataRejected: a column is missing or of the wrong type, a time is missing, an amount is infinite, a customer is
+            neither text nor number.
     """
     parts = [frame] if history is None else [frame, history]
     for part in parts:
@@ -71,7 +72,7 @@ def customer_profiles(
     at = np.concatenate([_nanoseconds(part, time) for part in parts])
     amounts = np.concatenate([_amounts(part[amount], amount) for part in parts])
     customers = pd.concat([part[customer] for part in parts], ignore_index=True)
-    codes = pd.factorize(customers, use_na_sentinel=True)[0].astype(np.int64)
+    codes, _ = places(customers, customer)
     order = np.lexsort((at, codes))
     windows = np.asarray(windows_days, dtype=np.int64) * _DAY_NS
     in_order = _profiles(codes[order], at[order], amounts[order], windows)

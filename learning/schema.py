@@ -16,7 +16,17 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from learning.columns import booleans, codes, count_of, first_of, numbers, require_columns, time_part, timestamps
+from learning.columns import (
+    booleans,
+    codes,
+    count_of,
+    first_of,
+    numbers,
+    places,
+    require_columns,
+    time_part,
+    timestamps,
+)
 from learning.errors import DataRejected
 from learning.privacy import RandBytes
 
@@ -354,7 +364,7 @@ def infer_schema(
     For benchmarks and first drafts of a plan: a consortium declares its schema, it does not look it up at one bank.
 
     Raises:
-        DataRejected: no column is left, or the label is missing.
+        DataRejected: no column is left, the label is missing, or a column holds lists and the like.
     """
     require_columns(frame, [label])
     features: list[Feature] = []
@@ -367,7 +377,7 @@ def infer_schema(
         elif pd.api.types.is_numeric_dtype(column):
             features.append(NumericFeature(name=name))
         elif not pd.api.types.is_datetime64_any_dtype(column):
-            levels = sorted(map(str, column.dropna().unique()))
+            levels = sorted(map(str, places(column, name, expected="texts, booleans, numbers or times")[1]))
             if 0 < len(levels) <= MAX_LEVELS:
                 features.append(CategoricalFeature(name=name, levels=tuple(levels)))
     if not features:

@@ -10,8 +10,11 @@ from click.testing import CliRunner
 
 from bank_node.cli import main
 from bank_node.exit_codes import ExitCode
+from bank_node.look_back import look_back
 from learning.algorithms import AnySettings
+from learning.errors import DataRejected
 from learning.models import OTHERS, READERS
+from protocol.features import FeatureRecipe
 from protocol.plan import Plan
 from tests.common.enrolled_home import enrolled_home, train_alone
 
@@ -263,6 +266,17 @@ def test_rows_that_do_not_fit_are_refused_by_column(bank, tmp_path, rows, change
     assert done.exit_code == (ExitCode.DATA if column else 0), done.output
     if column:
         assert f"column {column!r}" in done.stderr
+
+
+@pytest.mark.parametrize("listed", ["the file", "the dataset"])
+def test_customers_that_are_lists_are_refused_by_row(rows, listed):
+    today = rows[rows["time"] >= LAST]
+    file, dataset = today.astype({"customer": object}), rows.astype({"customer": object})
+    part = file if listed == "the file" else dataset
+    part["customer"] = [[name] if place >= 2 else name for place, name in enumerate(part["customer"])]
+    recipe = FeatureRecipe.model_validate(PROFILES | {"dataset": "transactions"})
+    with pytest.raises(DataRejected, match=r"customer.*identifiers.*row 3"):
+        look_back(file, dataset, recipe)
 
 
 def test_without_a_dataset_there_is_nothing_to_look_back_on(bank, tmp_path, rows):

@@ -287,6 +287,7 @@ def test_the_file_round_trips_and_refuses_what_was_changed():
     [
         (lambda f: f.drop(columns="terminal"), "terminal"),
         (lambda f: f.assign(terminal=f["terminal"] + 0.5), "terminal"),
+        (lambda f: f.assign(terminal=[{"id": name} for name in f["terminal"]]), "terminal"),
         (lambda f: f.assign(time=f["time"].astype(str)), "time"),
         (lambda f: f.assign(time=f["time"].where(f.index != 3)), "time"),
         (lambda f: f.assign(fraud=2), "fraud"),

@@ -104,6 +104,7 @@ def test_missing_customers_have_no_profile_and_no_rows_have_no_features():
     ("change", "column"),
     [
         (lambda f: f.drop(columns="customer"), "customer"),
+        (lambda f: f.assign(customer=[[name] for name in f["customer"]]), "customer"),
         (lambda f: pd.concat([f, f[["amount"]]], axis=1), "amount"),
         (lambda f: f.assign(amount=f["amount"].astype(str)), "amount"),
         (lambda f: f.assign(amount=f["amount"].where(f.index != 4, np.inf)), "amount"),
