@@ -128,11 +128,11 @@ def _require_identifiers(values: pd.Series, column: str) -> None:
 def _write_alike(one: pd.DataFrame, other: pd.DataFrame, column: str) -> None:
     """Identifiers that one file reads as numbers and the other as text are the same ones."""
     if one[column].dtype != other[column].dtype:
-        one[column], other[column] = _texts(one[column]), _texts(other[column])
+        one[column], other[column] = _texts(one[column], column), _texts(other[column], column)
 
 
-def _texts(values: pd.Series) -> pd.Series:
-    place_of, found = pd.factorize(values, use_na_sentinel=True)
+def _texts(values: pd.Series, column: str) -> pd.Series:
+    place_of, found = places(values, column)
     texts = np.array([*(_text(value) for value in found), None], dtype=object)
     return pd.Series(texts[place_of], index=values.index, dtype=object)
 

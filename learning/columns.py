@@ -34,8 +34,8 @@ def first_of(wrong: pd.Series | NDArray[np.bool_]) -> str:
     Args:
         wrong: bool, shape (n,).
     """
-    places = np.flatnonzero(np.asarray(wrong, dtype=bool))
-    return f" (the first in row {places[0] + 1})" if len(places) else ""
+    at = np.flatnonzero(np.asarray(wrong, dtype=bool))
+    return f" (the first in row {at[0] + 1})" if len(at) else ""
 
 
 def count_of(wrong: pd.Series | NDArray[np.bool_], what: str) -> str:
