@@ -188,6 +188,7 @@ class Participation:
         # record
         self._node.ledger.spend(self._training, running.plan)
         running.record_contribution(work.round, own.digest)
+        running.sent = statement
         # release
         accepted = self._node.client.put_bytes(
             f"{self._path}/rounds/{work.round}/contribution", contribution, statement=statement, sha256=own.digest,
@@ -332,6 +333,7 @@ class Participation:
             roster=running.roster,
             query=running.learner.query_digest,
             history=running.learner.history,
+            own=running.sent,
         )
 
     def _sign(self, statement: Statement) -> SignedStatement:

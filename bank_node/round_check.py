@@ -24,10 +24,11 @@ def check_contributors(
     roster: Roster,
     query: str,
     history: str,
+    own: SignedStatement | None = None,
 ) -> tuple[NodeId, ...]:
     """The contributor set U that these statements make up.
 
-    1. every statement is signed by a bank on the pinned roster
+    1. every statement is signed by a bank on the pinned roster; `own` is the one that this bank itself has signed
     2. it names this training, this round, this query, and the history that this bank has seen
     3. no bank is named twice, and there are at least as many as the plan asks for
 
@@ -42,7 +43,7 @@ def check_contributors(
     contributors: list[NodeId] = []
     for signed in statements:
         # (1)
-        statement = _verified(where, signed, roster)
+        statement = _verified(where, signed, roster, own)
         # (2)
         if (statement.training, statement.round) != (training, round_index):
             raise LogForked(where, expected="contributions to this round", got=f"one to round {statement.round}")
@@ -99,9 +100,13 @@ def check_agreement(
         )
 
 
-def _verified(where: str, signed: SignedStatement, roster: Roster) -> ContributionStatement:
+def _verified(
+    where: str, signed: SignedStatement, roster: Roster, own: SignedStatement | None
+) -> ContributionStatement:
     try:
         statement = signed.expect(ContributionStatement)
+        if signed == own:
+            return statement
         member = roster.member(statement.node)
         if member is None:
             raise RosterChanged(where, expected="contributors on the pinned roster", got="one who is not on it")

@@ -21,7 +21,7 @@ from protocol.ids import NodeId, TrainingId, uuid_bytes
 from protocol.messages import AppliedRound
 from protocol.plan import Plan
 from protocol.roster import Roster
-from protocol.statements import Receipt
+from protocol.statements import Receipt, SignedStatement
 
 
 def build_algorithm(learning: Mapping[str, Any]) -> Algorithm[Any, Any, Any]:
@@ -45,6 +45,9 @@ class Running:
         protection: the keys.
         journal: what this bank has answered.
         algorithm: the plan's.
+
+    Attributes:
+        sent: the contribution that this process has sent last, as this bank has signed it.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Running:
         self.plan, self.roster, self.learner, self.protection = plan, roster, learner, protection
         self._journal, self._algorithm, self._store = journal, algorithm, store
         self._cache: LocalCache = {}
+        self.sent: SignedStatement | None = None
 
     @classmethod
     def open(cls, node: Node, training: TrainingId, store: TrainingStore) -> Self:

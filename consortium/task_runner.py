@@ -1,14 +1,17 @@
 """Runs a worker's tasks: each under a lease, its failures counted, and a training that only fails paused.
 
 Exactly-once is not what leases are for (see `consortium.queue.leases`): whoever runs a task a second time finds nothing
-left to do. They save the work itself, which may be a minute's.
+left to do. They save the work itself, which may be a minute's. What is mostly done in milliseconds has no lease until
+it has taken longer than that.
 """
 
 from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import structlog
 from redis.exceptions import RedisError
@@ -32,12 +35,34 @@ TELL_AFTER = 3
 #: A backend that is away, or somebody who was first, says nothing against the task: it is tried again, and not counted.
 _NOT_ITS_FAULT = (OperationalError, RedisError, TrainingMoved)
 _HANDLERS: dict[TaskName, Callable[..., None]] = {**TASKS, TaskName.SWEEP: sweep_training}
+#: To take a lease and to give it back would take as long as these do, and every round waits for one.
+_MOSTLY_BRIEF = frozenset({TaskName.CLOSE_ROUND})
 
 log = structlog.get_logger("consortium.tasks")
 
 
+@dataclass(slots=True)
+class _Run:
+    """A task that is being done.
+
+    Attributes:
+        holder: names this run, and no other.
+        since: when it began.
+        has_lease: whether its lease was taken, be it late.
+    """
+
+    task: Task
+    since: float
+    has_lease: bool = False
+    holder: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    @property
+    def key(self) -> str:
+        return leases.key_of(self.task)
+
+
 class TaskRunner:
-    """Runs tasks under leases, which a thread of its own renews.
+    """Runs tasks under leases, which a thread of its own renews, and takes for those that turn out to need one.
 
     Args:
         runtime: this process' parts.
@@ -49,7 +74,7 @@ class TaskRunner:
         # A lease that is lost with a crash is a task done twice: nothing that the disk must be waited for.
         self._notes = Database(runtime.db.url, pool_size=4, durable=False)
         self._lock = threading.Lock()
-        self._held: dict[str, float] = {}
+        self._runs: dict[str, _Run] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="leases", daemon=True)
 
@@ -70,40 +95,52 @@ class TaskRunner:
         Raises:
             Exception: whatever the task raised; it is counted, and the reconciler queues the task again.
         """
-        key, holder = leases.key_of(task), secrets.token_hex(8)
-        with self._notes.noting() as c:
-            taken = leases.take(c, key, holder, now=self._runtime.clock.now())
-        if not taken:
+        run = _Run(task, since=self._runtime.clock.now())
+        if task.name not in _MOSTLY_BRIEF and not self._take(run):
             return
-        with self._lock:
-            self._held[holder] = self._runtime.clock.now()
         try:
-            self._run(task, key, holder)
-        finally:
-            with self._lock:
-                del self._held[holder]
-
-    def _run(self, task: Task, key: str, holder: str) -> None:
-        try:
-            _HANDLERS[task.name](self._runtime, *task.arguments)
+            with self._watched(run):
+                _HANDLERS[task.name](self._runtime, *task.arguments)
         except _NOT_ITS_FAULT:
-            with self._notes.noting() as c:
-                leases.give_back(c, key, holder, now=self._runtime.clock.now())
+            if run.has_lease:
+                with self._notes.noting() as c:
+                    leases.give_back(c, run.key, run.holder, now=self._runtime.clock.now())
             raise
         except Exception as error:
-            self._count(task, key, holder, error)
+            if run.has_lease or self._take(run):
+                self._count(run, error)
             raise
-        with self._notes.noting() as c:
-            again = leases.finish(c, key, holder)
-        if again:
-            self._runtime.queue.put(task)
+        if run.has_lease:
+            self._finish(run)
 
-    def _count(self, task: Task, key: str, holder: str, error: Exception) -> None:
+    def _take(self, run: _Run) -> bool:
+        with self._notes.noting() as c:
+            run.has_lease = leases.take(c, run.key, run.holder, now=self._runtime.clock.now())
+        return run.has_lease
+
+    @contextmanager
+    def _watched(self, run: _Run) -> Iterator[None]:
+        """Meanwhile its lease is renewed, or taken once it has taken long."""
+        with self._lock:
+            self._runs[run.holder] = run
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._runs[run.holder]
+
+    def _finish(self, run: _Run) -> None:
+        with self._notes.noting() as c:
+            again = leases.finish(c, run.key, run.holder)
+        if again:
+            self._runtime.queue.put(run.task)
+
+    def _count(self, run: _Run, error: Exception) -> None:
         said = _said(error)
         with self._notes.transaction("leases.failure") as s:
-            failures = leases.count_failure(s, key, holder, error=said, now=self._runtime.clock.now())
+            failures = leases.count_failure(s, run.key, run.holder, error=said, now=self._runtime.clock.now())
         if failures == TELL_AFTER or failures >= self._give_up_after:
-            self._tell(task, key, failures, said)
+            self._tell(run.task, run.key, failures, said)
 
     def _tell(self, task: Task, key: str, failures: int, said: str) -> None:
         """Writes down in the training's record that a task keeps failing; after too often pauses the training."""
@@ -126,15 +163,25 @@ class TaskRunner:
         while not self._stop.wait(leases.RENEW_S):
             now = self._runtime.clock.now()
             with self._lock:
-                # A task that ends within a second leaves its lease as it is.
-                held = [holder for holder, since in self._held.items() if since <= now - leases.RENEW_S / 2]
-            if not held:
-                continue
+                # A task that ends within a second leaves its lease as it is, or has none.
+                long = [run for run in self._runs.values() if run.since <= now - leases.RENEW_S / 2]
+            held = [run.holder for run in long if run.has_lease]
             try:
-                with self._notes.noting() as c:
-                    leases.renew(c, held, now=now)
+                if held:
+                    with self._notes.noting() as c:
+                        leases.renew(c, held, now=now)
+                for run in long:
+                    self._take_late(run)
             except SQLAlchemyError as error:  # the lease runs out: another may do the task too
                 log.warning("leases:not_renewed", error=type(error).__name__)
+
+    def _take_late(self, run: _Run) -> None:
+        """Takes the lease of a task that is not as brief as most, unless it has just ended; if another does it too,
+        that is let be.
+        """
+        with self._lock:
+            if run.holder in self._runs and not run.has_lease:
+                self._take(run)
 
 
 def _said(error: Exception) -> str:

@@ -309,6 +309,26 @@ def test_a_contributor_set_that_is_none(at, recording, do, lie):
     assert victim.recorded_contributors(victim.item.round) is None
 
 
+@pytest.mark.parametrize("lie", ["by another's key", "of other bytes", "twice", None])
+def test_its_own_contribution_told_otherwise_just_after_it_was_sent(at, recording, lie):
+    victim = at(PLAIN, "share")
+    statements = victim.item.contributors
+    [own] = [signed for signed in statements if signed.statement.node not in recording.banks]
+    by_another = recording.banks[of_others(recording, statements)[0].statement.node].sign(own.statement)
+    of_other_bytes = own.model_copy(update={"statement": own.statement.model_copy(update={"digest": OTHER})})
+    told = {
+        "by another's key": replaced(statements, own, by_another),
+        "of other bytes": replaced(statements, own, of_other_bytes),
+        "twice": (*statements, own),
+        None: statements,
+    }[lie]
+    contribute = recording.stage(PLAIN, "contribute", victim.item.round).item
+    errors = victim.run([contribute], [victim.item.model_copy(update={"contributors": told})])
+    assert [type(error) for error in errors] == ([] if lie is None else [RosterChanged])
+    answered = None if lie is not None else raw_ids(statements)
+    assert victim.recorded_contributors(victim.item.round) == answered
+
+
 def test_fewer_contributors_than_the_policy_asks_for_though_the_plan_allows_them(at, recording):
     victim = at(PLAIN, "share")
     victim.policy("min_contributors = 5\n")

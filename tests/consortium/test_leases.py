@@ -12,6 +12,7 @@ from consortium.queue import leases
 from consortium.queue.embedded import EmbeddedQueue
 from consortium.queue.leases import ASK_AGAIN_AT_MOST_S, LEASE_S, claim_to_queue, finish, key_of, pause_before, take
 from consortium.queue.port import Task, TaskName
+from consortium.reconciler import FORGOTTEN_S
 from consortium.task_runner import TaskRunner
 from tests.common.direct_service import DirectService
 from tests.common.servers import PostgresServer
@@ -19,7 +20,10 @@ from tests.common.tables_learning import build
 
 pytestmark = pytest.mark.server
 
-CLOSE = Task(TaskName.CLOSE_ROUND, ("3f0d2c1e-0000-4000-8000-000000000000", 3))
+TRAINING = "3f0d2c1e-0000-4000-8000-000000000000"
+SUM = Task(TaskName.SUM_RANGE, (TRAINING, 3, 0))
+#: Mostly done in milliseconds.
+CLOSE = Task(TaskName.CLOSE_ROUND, (TRAINING, 3))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -53,7 +57,7 @@ def handled(monkeypatch):
 
 
 def test_whoever_comes_second_ends_at_once_and_the_holder_looks_once_more(service):
-    key, now = key_of(CLOSE), service.clock.now()
+    key, now = key_of(SUM), service.clock.now()
     with service.runtime.db.transaction("test") as s:
         assert take(s.connection(), key, "one", now=now)
         assert not take(s.connection(), key, "two", now=now + LEASE_S / 2)
@@ -64,7 +68,7 @@ def test_whoever_comes_second_ends_at_once_and_the_holder_looks_once_more(servic
 
 
 def test_a_lease_that_is_not_renewed_is_taken_over_and_the_former_holder_gives_nothing_back(service):
-    key, now = key_of(CLOSE), service.clock.now()
+    key, now = key_of(SUM), service.clock.now()
     with service.runtime.db.transaction("test") as s:
         assert take(s.connection(), key, "killed", now=now)
         leases.renew(s.connection(), ["killed"], now=now + 3)
@@ -77,7 +81,7 @@ def test_a_lease_that_is_not_renewed_is_taken_over_and_the_former_holder_gives_n
 def test_of_eight_copies_delivered_at_once_one_does_the_work_and_looks_once_more(service, handled):
     runner, gate = TaskRunner(service.runtime), threading.Event()
     handled.steps.append(lambda: gate.wait(30))
-    copies = [threading.Thread(target=runner.run, args=(CLOSE,)) for _ in range(8)]
+    copies = [threading.Thread(target=runner.run, args=(SUM,)) for _ in range(8)]
     for copy in copies:
         copy.start()
     while sum(copy.is_alive() for copy in copies) > 1:
@@ -85,8 +89,8 @@ def test_of_eight_copies_delivered_at_once_one_does_the_work_and_looks_once_more
     gate.set()
     for copy in copies:
         copy.join()
-    assert handled.calls == [CLOSE.arguments]
-    assert service.queue.tasks == [CLOSE]
+    assert handled.calls == [SUM.arguments]
+    assert service.queue.tasks == [SUM]
     runner.close()
 
 
@@ -94,20 +98,55 @@ def test_a_task_that_takes_longer_than_its_lease_is_not_queued_by_any_reconciler
     runner, gate = TaskRunner(service.runtime), threading.Event()
     runner.start()
     handled.steps.append(lambda: gate.wait(60))
-    thread = threading.Thread(target=runner.run, args=(CLOSE,))
+    thread = threading.Thread(target=runner.run, args=(SUM,))
     thread.start()
     until = time.monotonic() + LEASE_S + 2
     while not handled.calls:
         time.sleep(0.01)
     while time.monotonic() < until:  # it is renewed meanwhile
         with service.runtime.db.transaction("test") as s:
-            assert claim_to_queue(s, [CLOSE], now=service.clock.now()) == []
+            assert claim_to_queue(s, [SUM], now=service.clock.now()) == []
         time.sleep(0.2)
     gate.set()
     thread.join()
     with service.runtime.db.transaction("test") as s:
-        assert claim_to_queue(s, [CLOSE], now=service.clock.now()) == [CLOSE]
+        assert claim_to_queue(s, [SUM], now=service.clock.now()) == [SUM]
     runner.close()
+
+
+def test_a_brief_task_has_no_lease_until_it_has_taken_long(service, handled):
+    runner, gate = TaskRunner(service.runtime), threading.Event()
+    runner.start()
+    runner.run(CLOSE)
+    assert lease_of(service, CLOSE) is None
+
+    handled.steps.append(lambda: gate.wait(60))
+    thread = threading.Thread(target=runner.run, args=(CLOSE,))
+    thread.start()
+    until = time.monotonic() + FORGOTTEN_S  # before that no reconciler takes it for lost
+    while lease_of(service, CLOSE) is None and time.monotonic() < until:
+        time.sleep(0.02)
+    with service.runtime.db.transaction("test") as s:
+        assert claim_to_queue(s, [CLOSE], now=service.clock.now()) == []
+    gate.set()
+    thread.join()
+    assert lease_of(service, CLOSE) is None
+    runner.close()
+
+
+def test_the_failures_of_a_brief_task_are_counted(service, handled):
+    runner = TaskRunner(service.runtime)
+    handled.steps.append(lambda: 1 / 0)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            runner.run(CLOSE)
+    assert (lease_of(service, CLOSE).failures, lease_of(service, CLOSE).until) == (2, 0.0)
+    runner.close()
+
+
+def lease_of(service, task):
+    with service.runtime.db.reading("test") as s:
+        return s.get(leases.TaskLease, key_of(task))
 
 
 def test_four_reconcilers_queue_a_task_once_each_three_six_twelve_seconds(service):
@@ -115,7 +154,7 @@ def test_four_reconcilers_queue_a_task_once_each_three_six_twelve_seconds(servic
     for second in range(60):
         for _ in range(4):
             with service.runtime.db.transaction("test") as s:
-                queued += [second for _ in claim_to_queue(s, [CLOSE], now=now + second)]
+                queued += [second for _ in claim_to_queue(s, [SUM], now=now + second)]
     assert queued == [0, 3, 9, 21, 45]
     assert pause_before(40) == ASK_AGAIN_AT_MOST_S
 
@@ -126,17 +165,15 @@ def test_a_failed_task_leaves_its_lease_at_once_and_is_queued_later_and_later(se
     waits = []
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
-            runner.run(CLOSE)
-        with service.runtime.db.reading("test") as s:
-            row = s.get_one(leases.TaskLease, key_of(CLOSE))
+            runner.run(SUM)
+        row = lease_of(service, SUM)
         assert row.until == 0.0
         assert row.error.startswith("ZeroDivisionError")
         waits.append(round(row.ask_after - service.clock.now()))
     assert waits == [3, 6]
     handled.steps.clear()
-    runner.run(CLOSE)
-    with service.runtime.db.reading("test") as s:
-        assert s.get(leases.TaskLease, key_of(CLOSE)) is None
+    runner.run(SUM)
+    assert lease_of(service, SUM) is None
     runner.close()
 
 
@@ -158,15 +195,15 @@ def test_the_embedded_queue_runs_a_task_once_at_a_time_and_once_more_if_it_was_a
         runs.append(task)
 
     queue.start(run)
-    queue.put(CLOSE)
+    queue.put(SUM)
     while not at_once:
         time.sleep(0.01)
     for _ in range(5):
-        queue.put(CLOSE)
+        queue.put(SUM)
     time.sleep(0.2)
     gate.set()
     while len(runs) < 2:
         time.sleep(0.01)
     queue.close()
-    assert runs == [CLOSE, CLOSE]
+    assert runs == [SUM, SUM]
     assert max(most) == 1

@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 
 from consortium.blobs import BlobMissing
 from consortium.queue import leases
-from consortium.queue.port import TaskName
+from consortium.queue.port import Task, TaskName
 from consortium.queue.tables import TaskLease
 from consortium.reconciler import reconcile
 from consortium.rounds.tables import Contribution, Round
@@ -94,12 +94,13 @@ def test_a_database_that_is_away_is_not_counted(tmp_path, monkeypatch):
         raise OperationalError("SELECT", {}, Exception("gone"))
 
     monkeypatch.setattr("consortium.task_runner._HANDLERS", dict.fromkeys(TaskName, away))
-    task = consortium.service.queue.tasks[-1]
-    for _ in range(3):
+    brief, long = consortium.service.queue.tasks[-1], Task(TaskName.ADVANCE, (training,))
+    for task in (brief, long) * 3:
         with pytest.raises(OperationalError):
             runner.run(task)
     assert failures(consortium, training) == []
     assert consortium.training(training).status is TrainingState.RUNNING
     with consortium.service.runtime.db.reading("test") as s:
-        assert s.get_one(TaskLease, leases.key_of(task)).failures == 0
+        assert s.get(TaskLease, leases.key_of(brief)) is None
+        assert s.get_one(TaskLease, leases.key_of(long)).failures == 0
     runner.close()
