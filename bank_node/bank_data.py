@@ -168,6 +168,10 @@ class BankData:
             return prepare_rows(frame, settings, entity_key, randbytes=os.urandom)
         return prepare(self._with_features(frame, plan), settings.inputs, randbytes=os.urandom)
 
+    def paths(self) -> list[Path]:
+        """Where the datasets of node.toml lie."""
+        return [self._folder / settings.path for settings in self._datasets.values()]
+
     def _dataset(self, plan: Plan) -> tuple[DatasetSettings, Path]:
         """The plan's dataset: its settings, and where its file is."""
         name = plan.features.dataset

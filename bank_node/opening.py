@@ -44,6 +44,7 @@ def open_node(
         NodeError: not enrolled, locked, or wrongly set.
     """
     disk = disk or Disk()
+    home.require_enrolled()
     settings = settings or load_settings(home)
     policy = load_policy(home)
     vault = Vault.open(home, settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,11 +96,15 @@ def scores_table(
     return table
 
 
-def require_writable(out: Path) -> None:
+def require_writable(out: Path, *, sources: Iterable[Path]) -> None:
     """Checks, before the work, that its result can be written.
 
+    Args:
+        out: the file to be written; what it holds is replaced.
+        sources: files of the bank that must stay as they are.
+
     Raises:
-        OutputUnusable: it can not.
+        OutputUnusable: it can not, or is one of these.
     """
     folder = out.parent
     if not folder.is_dir():
@@ -108,6 +112,9 @@ def require_writable(out: Path) -> None:
     target = out if out.exists() and not out.is_file() else folder
     if out.is_dir() or not os.access(target, os.W_OK):
         raise OutputUnusable(f"--out {out}: {target} can not be written to; change its owner, or name another file")
+    for source in sources:
+        if out.exists() and source.exists() and out.samefile(source):
+            raise OutputUnusable(f"--out {out}: this is the bank's own file {source}; name another file")
 
 
 def write_scores(table: Any, out: Path) -> None:

@@ -26,6 +26,7 @@ def show(home: Home, as_json: bool) -> None:
     """
     from bank_node.policy_file import load_policy  # noqa: PLC0415  # `--help` answers without it
 
+    _require_policy(home)
     settings = load_policy(home).settings.model_dump(mode="json")
     if as_json:
         show_json(settings)
@@ -47,5 +48,12 @@ def check(home: Home) -> None:
     """
     from bank_node.policy_file import load_policy  # noqa: PLC0415  # `--help` answers without it
 
+    _require_policy(home)
     load_policy(home)
     click.echo(f"{home.policy}: good; a running node takes it up when it is restarted")
+
+
+def _require_policy(home: Home) -> None:
+    """Nobody is told that a policy is good which lies elsewhere; it may be written before the node is enrolled."""
+    if not home.policy.exists():
+        home.require_enrolled()

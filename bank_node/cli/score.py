@@ -97,8 +97,9 @@ def score(  # noqa: PLR0917  # click passes them by name
         write_scores,
     )
 
-    require_writable(out)
+    require_writable(out, sources=[file])
     with open_node(home) as node:
+        require_writable(out, sources=node.data.paths())
         entry, model, why = choose_model(node.registry, name, InForce(home.models, node.disk).digests())
         rows = node.data.for_scoring(entry.plan, file.absolute(), id_column=id_column)
     probabilities = probabilities_of(model, rows, file)

@@ -180,7 +180,7 @@ def show(results: Any, out: Path) -> Path:
         console.print(table)
     if results.brought:
         table = Table(title="average precision, mean of banks: what tables and model brought", title_justify="left")
-        for column in ("terminal risk", "each bank's own model", "one model of all banks"):
+        for column in ("terminal risk", "each bank's own model", "one model of the pooled rows"):
             table.add_column(column)
         for risk, name in (("none", "none"), ("own", "from own rows"), ("summed", "from summed tables")):
             table.add_row(name, f"{results.brought[risk, 'alone']:.3f}", f"{results.brought[risk, 'together']:.3f}")

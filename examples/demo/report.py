@@ -97,7 +97,7 @@ def _brought(results: Results, path: Path) -> Path:
     for k, (who, name, colour) in enumerate(
         (
             ("alone", "each bank's own model", _COLOURS["alone"]),
-            ("together", "one model of all banks", _COLOURS["federated"]),
+            ("together", "one model of the pooled rows", _COLOURS["pooled"]),
         )
     ):
         values = [results.brought[risk, who] for risk in _RISKS]

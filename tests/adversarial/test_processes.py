@@ -76,12 +76,11 @@ class Running:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    postgres = PostgresServer()
-    postgres.start()
-    settings = {"CONSORTIUM_DATABASE_URL": postgres.url, "CONSORTIUM_CHECK_AT_ONCE_BYTES": "100000"}
-    service = ServiceProcess(tmp_path_factory.mktemp("service"), **settings)
-    try:
-        service.start()
+    folder, most = tmp_path_factory.mktemp("service"), {"CONSORTIUM_CHECK_AT_ONCE_BYTES": "100000"}
+    with (
+        PostgresServer() as postgres,
+        ServiceProcess(folder, CONSORTIUM_DATABASE_URL=postgres.url, **most) as service,
+    ):
         admin = service.cli("token", "create", "ops", "--role", "admin")["token"]
         invited = service.cli("node", "invite", "bank", token=admin)["token"]
         node = enrol_with(service.url, "bank", invited)
@@ -90,9 +89,6 @@ def running(tmp_path_factory):
         assert node.work().items == ()
         node.client.close()
         assert "request failed" not in service.log.read_text()
-    finally:
-        service.stop()
-        postgres.stop()
 
 
 def uploads() -> dict[str, Upload]:

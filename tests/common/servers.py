@@ -13,7 +13,10 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 
 def free_port() -> int:
@@ -43,10 +46,21 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], timeout_s: float 
 
 
 class Server:
-    """A process with a port; may be killed and started again."""
+    """A process with a port; may be killed and started again. As a context it runs, and is stopped at its end."""
 
     port: int
     process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
 
     def start(self) -> None:
         """Starts it and waits until it listens."""
@@ -161,3 +175,13 @@ class PostgresServer(Server):
         """Ends it at once and removes its data."""
         self._end(signal.SIGQUIT)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def empty_database(kind: str, folder: Path) -> Iterator[str]:
+    """The URL of a database: `sqlite`, in the folder, or `postgresql`, on a server of its own."""
+    if kind == "sqlite":
+        yield f"sqlite:///{folder / 'consortium.db'}"
+        return
+    with PostgresServer() as server:
+        yield server.url

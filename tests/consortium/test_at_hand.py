@@ -19,10 +19,8 @@ WHO = text("SELECT pg_backend_pid()")
 
 @pytest.fixture
 def server():
-    made = PostgresServer()
-    made.start()
-    yield made
-    made.stop()
+    with PostgresServer() as made:
+        yield made
 
 
 @pytest.fixture

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, bindparam, insert, literal, select, update
 
 from consortium.chained import Chained
 from consortium.db import Database
-from tests.common.servers import PostgresServer
+from tests.common.servers import empty_database
 
 META = MetaData()
 COUNTER = Table("counter", META, Column("key", Integer, primary_key=True), Column("value", Integer))
@@ -36,18 +37,11 @@ NEVER = Chained(
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
 def database(request, tmp_path):
-    server = None
-    if request.param == "postgresql":
-        server = PostgresServer()
-        server.start()
-    made = Database(server.url if server else f"sqlite:///{tmp_path / 'c.db'}")
-    META.create_all(made.engine)
-    with made.noting() as c:
-        c.execute(insert(COUNTER).values(key=1, value=20))
-    yield made
-    made.close()
-    if server:
-        server.stop()
+    with empty_database(request.param, tmp_path) as url, closing(Database(url)) as made:
+        META.create_all(made.engine)
+        with made.noting() as c:
+            c.execute(insert(COUNTER).values(key=1, value=20))
+        yield made
 
 
 def notes(database: Database) -> list[int]:

@@ -15,7 +15,7 @@ from consortium.queue.port import Task, TaskName
 from consortium.reconciler import FORGOTTEN_S
 from consortium.task_runner import TaskRunner
 from tests.common.direct_service import DirectService
-from tests.common.servers import PostgresServer
+from tests.common.servers import empty_database
 from tests.common.tables_learning import build
 
 pytestmark = pytest.mark.server
@@ -28,17 +28,10 @@ CLOSE = Task(TaskName.CLOSE_ROUND, (TRAINING, 3))
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def service(request, tmp_path):
-    if request.param == "sqlite":
-        service = DirectService(tmp_path, build)
+    with empty_database(request.param, tmp_path) as url:
+        service = DirectService(tmp_path, build, database_url=url)
         yield service
         service.runtime.db.close()
-        return
-    server = PostgresServer()
-    server.start()
-    service = DirectService(tmp_path, build, database_url=server.url)
-    yield service
-    service.runtime.db.close()
-    server.stop()
 
 
 @pytest.fixture

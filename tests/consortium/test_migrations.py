@@ -18,7 +18,7 @@ from sqlalchemy import inspect, text
 import consortium
 from consortium.db import Base, Database
 from consortium.migrations import HEAD
-from tests.common.servers import PostgresServer
+from tests.common.servers import empty_database
 
 pytestmark = pytest.mark.server
 
@@ -30,13 +30,8 @@ for module in pkgutil.walk_packages(consortium.__path__, "consortium."):
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request, tmp_path):
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'consortium.db'}"
-        return
-    server = PostgresServer()
-    server.start()
-    yield server.url
-    server.stop()
+    with empty_database(request.param, tmp_path) as made:
+        yield made
 
 
 def test_an_empty_database_gets_exactly_the_tables_that_the_code_describes(url):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 from sqlalchemy import (
     JSON,
@@ -25,7 +27,7 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError, Programm
 
 from consortium.db import Database
 from consortium.prepared import Prepared
-from tests.common.servers import PostgresServer
+from tests.common.servers import empty_database
 
 META = MetaData()
 THING = Table(
@@ -42,16 +44,9 @@ RENAME = Prepared(update(THING).where(WHICH).values(name=func.lower(bindparam("t
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
 def database(request, tmp_path):
-    server = None
-    if request.param == "postgresql":
-        server = PostgresServer()
-        server.start()
-    made = Database(server.url if server else f"sqlite:///{tmp_path / 'p.db'}")
-    META.create_all(made.engine)
-    yield made
-    made.close()
-    if server:
-        server.stop()
+    with empty_database(request.param, tmp_path) as url, closing(Database(url)) as made:
+        META.create_all(made.engine)
+        yield made
 
 
 def insert_row(database: Database, **other):

@@ -15,10 +15,8 @@ pytestmark = pytest.mark.server
 
 @pytest.fixture
 def redis():
-    server = RedisServer()
-    server.start()
-    yield server
-    server.stop()
+    with RedisServer() as server:
+        yield server
 
 
 def test_a_request_is_taken_once_by_all_servers_and_without_redis_once_by_each(redis):

@@ -30,10 +30,8 @@ from tests.consortium.test_training_thread import Consortium
 
 @pytest.fixture(scope="module")
 def postgres():
-    server = PostgresServer()
-    server.start()
-    yield server
-    server.stop()
+    with PostgresServer() as server:
+        yield server
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])

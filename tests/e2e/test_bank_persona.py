@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from bank_node.exit_codes import ExitCode
+from bank_node.settings import load_settings
 from protocol.plan import Plan
 from tests.common.consortium_of_nodes import ConsortiumOfNodes
 from tests.common.enrolled_home import enrolled_home, train_alone
@@ -185,7 +186,9 @@ def bank(world, tmp_path):
         (["models"], ExitCode.HOME, "--home or BANK_NODE_HOME"),
         (["keys", "show"], ExitCode.HOME, "no node is enrolled here"),
         (["ledger"], ExitCode.HOME, "no node is enrolled here"),
-        (["score", "today.csv", "--out", "s.csv"], ExitCode.SETTINGS, "url"),
+        (["score", "today.csv", "--out", "s.csv"], ExitCode.HOME, "no node is enrolled here"),
+        (["policy", "check"], ExitCode.HOME, "no node is enrolled here"),
+        (["policy", "show"], ExitCode.HOME, "no node is enrolled here"),
         (["score", "none.csv", "--out", "s.csv"], ExitCode.USAGE, "none.csv"),
         (["dance"], ExitCode.USAGE, "No such command"),
         (["--home", "x"], ExitCode.USAGE, "No such option"),
@@ -243,6 +246,18 @@ def test_scoring_that_was_asked_for_wrongly(bank, world, tmp_path, arguments, co
     done = bank_node("score", world / "today.csv", *out, *arguments, "--home", bank.folder, folder=tmp_path)
     says(done, code, sentence)
     assert not (tmp_path / "s.csv").exists()
+
+
+@pytest.mark.parametrize("which", ["file", "dataset"])
+def test_scores_are_not_written_over_the_rows_that_they_are_of(bank, world, tmp_path, which):
+    file = tmp_path / "today.csv"
+    file.write_bytes((world / "today.csv").read_bytes())
+    [dataset] = load_settings(bank).datasets.values()
+    out = {"file": file, "dataset": bank.folder / dataset.path}[which]
+    before = out.read_bytes()
+    done = bank_node("score", file, "--out", out, "--home", bank.folder, folder=tmp_path)
+    says(done, ExitCode.USAGE, "this is the bank's own file")
+    assert out.read_bytes() == before
 
 
 @pytest.mark.parametrize(

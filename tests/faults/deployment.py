@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -86,8 +86,14 @@ class Deployment:
         return [self.redis, self.postgres, self.service, *self.workers]
 
     def __enter__(self) -> Self:
-        for server in self.servers:
-            server.start()
+        with ExitStack() as started:
+            for server in self.servers:
+                started.enter_context(server)
+            self._enrol()
+            self._started = started.pop_all()
+        return self
+
+    def _enrol(self) -> None:
         self.token = self.service.cli("token", "create", "ops", "--role", "admin")["token"]
         for number, data in enumerate(self._data):
             name = f"bank-{number}"
@@ -96,13 +102,11 @@ class Deployment:
             enrolled.client.close()
             transport = StubbornTransport(self.service.url, enrolled.node, enrolled.key)
             self.banks.append(SmallBank(transport.node, transport.key, transport, self._build, data))
-        return self
 
     def __exit__(self, *exception: object) -> None:
         for bank in self.banks:
             bank.transport.stopped = True
-        for server in reversed(self.servers):
-            server.stop()
+        self._started.close()
         for thread in self._threads:
             thread.join(30)
         for bank in self.banks:

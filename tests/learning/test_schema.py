@@ -322,6 +322,9 @@ def test_a_first_draft_of_a_schema_takes_what_it_can_use():
         infer_schema(frame, label="verdict")
     with pytest.raises(DataRejected, match="at least one usable feature"):
         infer_schema(frame[["id", "fraud"]], label="fraud")
+    listed = frame.assign(channel=[["web"], *frame["channel"][1:]])
+    with pytest.raises(DataRejected, match=r"'channel'.*row 1"):
+        infer_schema(listed, label="fraud")
 
 
 def test_randomness_is_handed_through():

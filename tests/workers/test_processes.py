@@ -22,20 +22,14 @@ pytestmark = pytest.mark.server
 @pytest.fixture
 def deployed(tmp_path):
     """Server, two workers, Redis and PostgreSQL."""
-    redis, postgres = RedisServer(), PostgresServer()
-    redis.start()
-    postgres.start()
-    settings = {"CONSORTIUM_REDIS_URL": redis.url, "CONSORTIUM_DATABASE_URL": postgres.url}
-    service = ServiceProcess(tmp_path, **settings)
-    workers = [WorkerProcess(tmp_path, f"worker-{number}", **settings) for number in range(2)]
-    try:
-        service.start()
-        for worker in workers:
-            worker.start()
-        yield service
-    finally:
-        for process in (*workers, service, redis, postgres):
-            process.stop()
+    with RedisServer() as redis, PostgresServer() as postgres:
+        settings = {"CONSORTIUM_REDIS_URL": redis.url, "CONSORTIUM_DATABASE_URL": postgres.url}
+        with (
+            ServiceProcess(tmp_path, **settings) as service,
+            WorkerProcess(tmp_path, "worker-0", **settings),
+            WorkerProcess(tmp_path, "worker-1", **settings),
+        ):
+            yield service
 
 
 def live(bank: SmallBank) -> None:
@@ -85,11 +79,10 @@ def test_a_training_runs_with_redis_postgresql_and_two_workers(deployed, tmp_pat
 
 
 def test_while_the_database_is_away_everyone_is_told_to_try_again(tmp_path):
-    postgres = PostgresServer()
-    postgres.start()
-    service = ServiceProcess(tmp_path, CONSORTIUM_DATABASE_URL=postgres.url)
-    try:
-        service.start()
+    with (
+        PostgresServer() as postgres,
+        ServiceProcess(tmp_path, CONSORTIUM_DATABASE_URL=postgres.url) as service,
+    ):
         token = service.cli("token", "create", "ops", "--role", "admin")["token"]
         asked = {"url": f"{service.url}/v1/nodes", "headers": {"Authorization": f"Bearer {token}"}, "timeout": 30}
         assert httpx.get(**asked).status_code == 200
@@ -100,6 +93,3 @@ def test_while_the_database_is_away_everyone_is_told_to_try_again(tmp_path):
         assert postgres.url not in refused.text
         postgres.start()
         assert httpx.get(**asked).status_code == 200
-    finally:
-        service.stop()
-        postgres.stop()
