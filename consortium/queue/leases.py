@@ -1,8 +1,8 @@
 """Leases: a task is done by one worker at a time, though its message may be delivered more than once.
 
-A lease is short and renewed while the task runs, so that the work of a worker that was killed is soon taken over. What
-is mostly brief takes one only if it lasts (`consortium.task_runner`). It
-keeps work from being done twice, no more: what a task writes is guarded by compare-and-set.
+A lease is short and renewed while the task runs, so that the work of a worker that was killed is soon taken over. It
+keeps work from being done twice, no more: what a task writes is guarded by compare-and-set. What is mostly brief takes
+one only if it lasts (`consortium.task_runner`).
 """
 
 from __future__ import annotations
