@@ -96,15 +96,11 @@ def scores_table(
     return table
 
 
-def require_writable(out: Path, *, sources: Iterable[Path]) -> None:
+def require_writable(out: Path) -> None:
     """Checks, before the work, that its result can be written.
 
-    Args:
-        out: the file to be written; what it holds is replaced.
-        sources: files of the bank that must stay as they are.
-
     Raises:
-        OutputUnusable: it can not, or is one of these.
+        OutputUnusable: it can not.
     """
     folder = out.parent
     if not folder.is_dir():
@@ -112,6 +108,14 @@ def require_writable(out: Path, *, sources: Iterable[Path]) -> None:
     target = out if out.exists() and not out.is_file() else folder
     if out.is_dir() or not os.access(target, os.W_OK):
         raise OutputUnusable(f"--out {out}: {target} can not be written to; change its owner, or name another file")
+
+
+def require_none_of(out: Path, sources: Iterable[Path]) -> None:
+    """Checks that what is written, whose place it takes, is none of the bank's own files.
+
+    Raises:
+        OutputUnusable: it is one of these.
+    """
     for source in sources:
         if out.exists() and source.exists() and out.samefile(source):
             raise OutputUnusable(f"--out {out}: this is the bank's own file {source}; name another file")

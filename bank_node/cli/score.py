@@ -92,14 +92,15 @@ def score(  # noqa: PLR0917  # click passes them by name
         alert_threshold,
         choose_model,
         probabilities_of,
+        require_none_of,
         require_writable,
         scores_table,
         write_scores,
     )
 
-    require_writable(out, sources=[file])
+    require_writable(out)
     with open_node(home) as node:
-        require_writable(out, sources=node.data.paths())
+        require_none_of(out, [file, *node.data.paths()])
         entry, model, why = choose_model(node.registry, name, InForce(home.models, node.disk).digests())
         rows = node.data.for_scoring(entry.plan, file.absolute(), id_column=id_column)
     probabilities = probabilities_of(model, rows, file)

@@ -1,7 +1,7 @@
 """What a worker can be asked to do, and the queue that it is asked through.
 
-A task carries ids only. Its message may come twice; a lease (`consortium.queue.leases`) keeps it from running at once
-with itself, and whoever runs it a second time all the same finds nothing left to do.
+A task carries ids only. Its message may come twice; a lease (`consortium.queue.leases`) keeps what takes long from
+running at once with itself, and whoever runs it a second time all the same finds nothing left to do.
 """
 
 from __future__ import annotations
