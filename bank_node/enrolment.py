@@ -43,6 +43,7 @@ def enrol(
         TokenMalformed: the token can be none.
         NodeError: the settings are wrong, or the service refuses or does not answer.
     """
+    _check_address(url, name)
     _check_token(token)
     if home.identity.exists():
         known = read_record(home)
@@ -76,6 +77,13 @@ def enrol(
     return identity
 
 
+def _check_address(url: str, name: str) -> None:
+    try:
+        NodeSettings(url=url, name=name)
+    except ValidationError as error:
+        raise SettingsInvalid(describe_invalid("enrolment", error)) from error
+
+
 def _check_token(token: str) -> None:
     if not MIN_TOKEN <= len(token) <= MAX_TOKEN:
         raise TokenMalformed(expected=f"{MIN_TOKEN} to {MAX_TOKEN} characters", got=str(len(token)))
@@ -85,12 +93,8 @@ def _settings(home: Home, *, url: str, name: str, data: Path | None, dataset: st
     """The settings to enrol with. A `node.toml` that is there is the bank's own: it must say what is asked, or less.
 
     Raises:
-        SettingsInvalid: name or address are none, or file or environment say something else.
+        SettingsInvalid: file or environment say something else.
     """
-    try:
-        NodeSettings(url=url, name=name)
-    except ValidationError as error:
-        raise SettingsInvalid(describe_invalid("enrolment", error)) from error
     settings = load_settings(home, url=url, name=name)
     asked: dict[str, tuple[object, object]] = {"url": (settings.url, url), "name": (settings.name, name)}
     if data is not None and home.settings.exists():

@@ -140,7 +140,7 @@ def load_policy(home: Home) -> Policy:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsInvalid(f"{home.policy}: not TOML: {error}") from error
     except ValidationError as error:
-        raise SettingsInvalid(describe_invalid(str(home.policy), error)) from error
+        raise SettingsInvalid(describe_invalid(str(home.policy), error, PolicySettings, PrivacyBudget)) from error
 
 
 POLICY_TEMPLATE = """\

@@ -5,20 +5,30 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from bank_node.errors import SettingsInvalid
 from bank_node.home import Home
 from protocol.ids import Name
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 _PREFIX = "BANK_NODE_"
 #: Environment variables with the prefix that are no settings: options of the command line read them.
 _OPTIONS = frozenset({"HOME", "TOKEN"})
+
+
+def _require_address(value: str) -> str:
+    if re.fullmatch(r"https?://\S+", value) is None:
+        raise ValueError("expected an address that begins with http:// or https://")
+    return value
 
 
 class DatasetSettings(BaseModel):
@@ -60,7 +70,7 @@ class NodeSettings(BaseSettings):
         env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
-    url: str = Field(pattern=r"^https?://\S+$")
+    url: Annotated[str, AfterValidator(_require_address)]
     name: Name
     datasets: dict[Name, DatasetSettings] = Field(default_factory=dict)
     threads: int = Field(default=1, ge=1, le=256)
@@ -107,7 +117,7 @@ def load_settings(home: Home, **defaults: str) -> NodeSettings:
     try:
         return NodeSettings(**{**defaults, **written})
     except ValidationError as error:
-        raise SettingsInvalid(describe_invalid(str(home.settings), error)) from error
+        raise SettingsInvalid(describe_invalid(str(home.settings), error, NodeSettings, DatasetSettings)) from error
 
 
 def _refuse_unknown_variables(names: Iterable[str]) -> None:
@@ -117,16 +127,33 @@ def _refuse_unknown_variables(names: Iterable[str]) -> None:
         setting = name.upper().removeprefix(_PREFIX)
         if not name.upper().startswith(_PREFIX) or setting in known or setting.startswith("DATASETS__"):
             continue
-        close = difflib.get_close_matches(setting, known, n=1)
-        expected = ", ".join(_PREFIX + one for one in sorted(known))
-        advice = f"did you mean {_PREFIX}{close[0]}?" if close else f"expected one of {expected}"
+        advice = _advice(setting, known, _PREFIX)
         raise SettingsInvalid(f"environment variable {name}: the node has no such setting; {advice}")
 
 
-def describe_invalid(where: str, error: ValidationError) -> str:
-    """One line a field, without the values: they may be secret."""
-    fields = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']}" for item in error.errors())
-    return f"{where}: {fields}"
+def _advice(given: str, known: Iterable[str], prefix: str = "") -> str:
+    close = difflib.get_close_matches(given, known, n=1)
+    expected = ", ".join(prefix + one for one in sorted(known))
+    return f"did you mean {prefix}{close[0]}?" if close else f"expected one of {expected}"
+
+
+def describe_invalid(where: str, error: ValidationError, *models: type[BaseModel]) -> str:
+    """A clause a field, without the values: they may be secret.
+
+    Args:
+        where: the file, or what else was read.
+        error: what is wrong.
+        models: of the file and its tables, whose fields may have been meant.
+    """
+    known = {name for model in models for name in model.model_fields}
+    return f"{where}: " + "; ".join(_clause(item, known) for item in error.errors())
+
+
+def _clause(item: ErrorDetails, known: Iterable[str]) -> str:
+    field = ".".join(map(str, item["loc"])) or "file"
+    if item["type"] == "extra_forbidden":
+        return f"{field}: there is no such setting; {_advice(str(item['loc'][-1]), known)}"
+    return f"{field}: {item['msg'].removeprefix('Value error, ')}"
 
 
 def settings_toml(url: str, name: str, data: Path | None, dataset: str = "transactions") -> str:

@@ -64,8 +64,9 @@ class Vault:
                 return cls(Keystore.create(path, passphrase=passphrase, key_file=key_file))
             return cls(Keystore.open(path, passphrase=passphrase, key_file=key_file))
         except (UnsealFailed, ValueOutOfBounds, OSError) as error:
+            why = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
             raise KeystoreLocked(
-                f"{path}: {error}; set BANK_NODE_PASSPHRASE or key_file to what the node was enrolled with"
+                f"{path}: {why}; set BANK_NODE_PASSPHRASE or key_file to what the node was enrolled with"
             ) from error
 
     def __repr__(self) -> str:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 from pydantic import ValidationError
 
+from bank_node.errors import SettingsInvalid
 from bank_node.home import Home
 from bank_node.settings import DatasetSettings, NodeSettings, load_settings
 from bank_node.vault import Vault
@@ -122,6 +123,19 @@ def test_a_token_that_can_be_none_is_refused_before_anything_is_made_and_never_s
     with pytest.raises(ValidationError) as caught:
         EnrolmentRequest(token=token, enrolment={})
     assert token not in str(caught.value)
+
+
+def test_an_address_that_is_none_is_said_before_the_token_is_looked_at(bank):
+    done = bank("enrol", "--url", "consortium.example", "--name", "bank-a", "--token", "short")
+    assert done.returncode == 3
+    assert "url: expected an address that begins with http:// or https://" in done.stderr
+    assert not (bank.folder / "bank-node").exists()
+
+
+def test_a_setting_that_is_misspelt_in_the_file_is_named_with_what_was_meant(tmp_path):
+    (tmp_path / "node.toml").write_text('url = "http://127.0.0.1"\nname = "a"\n[datasets.rows]\npaht = "a.csv"\n')
+    with pytest.raises(SettingsInvalid, match="paht: there is no such setting; did you mean path"):
+        load_settings(Home(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -155,11 +155,21 @@ def test_the_template_states_the_defaults(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["min_contributors = 1", "surprise = 3", "min_contributors = [", "[privacy]\ndelta = 2", '[banks]\nb = "0f1e"'],
+    ("text", "said"),
+    [
+        ("min_contributors = 1", "min_contributors: Input should be greater than or equal to 2"),
+        ("surprise = 3", "surprise: there is no such setting; expected one of algorithms"),
+        ("min_contributers = 3", "min_contributers: there is no such setting; did you mean min_contributors?"),
+        ("min_contributors = [", "not TOML"),
+        ("[privacy]\ndelta = 2", "privacy.delta: Input should be less than 1"),
+        ("[privacy]\nepsilom = 2", "privacy.epsilom: there is no such setting; did you mean epsilon?"),
+        ('[banks]\nb = "0f1e"', "banks.b"),
+    ],
 )
-def test_a_wrong_policy_file_is_refused_and_named(tmp_path, text):
+def test_a_wrong_policy_file_is_refused_and_named(tmp_path, text, said):
     home = Home(tmp_path)
     home.policy.write_text(text)
-    with pytest.raises(SettingsInvalid, match=r"policy\.toml"):
+    with pytest.raises(SettingsInvalid) as caught:
         load_policy(home)
+    assert str(caught.value).startswith(f"{home.policy}: ")
+    assert said in str(caught.value)
