@@ -143,7 +143,6 @@ class Agent:
                 self._worker.expire()
                 if work is None or not work.items:
                     work = self._client.work(0.0 if once else self._long_poll_s)
-                    self._board.status.last_contact_at_s = self._clock()
                 self._in_force.note(work.in_force)
                 if once and not any(self._aside.due(item) for item in work.items):
                     return

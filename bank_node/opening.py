@@ -20,7 +20,7 @@ from bank_node.node import Node
 from bank_node.policy_file import load_policy
 from bank_node.registry import Registry
 from bank_node.settings import NodeSettings, load_settings
-from bank_node.status import NodeStatus, StatusBoard
+from bank_node.status import NodeStatus, StatusBoard, trainings_before
 from bank_node.transport import HTTPTransport
 from bank_node.usage import DailyUsage
 from bank_node.vault import Vault
@@ -58,7 +58,7 @@ def open_node(
     )  # fmt: skip
     status = NodeStatus(
         node=identity.node, name=identity.name, url=settings.url, pid=os.getpid(), started_at_s=time.time(),
-        unlisted_banks=banks.unlisted(),
+        unlisted_banks=banks.unlisted(), trainings=trainings_before(home.status, identity.node),
     )  # fmt: skip
     board = StatusBoard(home.status, disk, status)
     with transport:

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 import structlog
 
 from bank_node.ceremony import Ceremony
-from bank_node.errors import ContributionLost, Halted, KeysLost, LogForked, Refused, StaleWork
+from bank_node.errors import ContributionLost, Halted, KeysLost, LogForked, Refused, ServiceRefused, StaleWork
 from bank_node.node import Node
 from bank_node.policy import ContributionRequest, PlanRequest, ShareRequest
 from bank_node.registry import ModelEntry
 from bank_node.round_check import check_agreement, check_contributors
 from bank_node.running import Running
+from bank_node.status import ACCEPTED, HALTED, MISSED, REFUSED
 from bank_node.training_store import AttemptStore, TrainingStore
 from learning.query import Query, to_fixed_point
 from protocol.history import contributors_digest
@@ -74,7 +75,7 @@ class Participation:
         if self._halted is None:
             self._store.halt(reason)
             self._halted = reason
-            self._status.state = "halted"
+            self._status.state = HALTED
         self.destroy_keys()  # nothing that this bank may still do in the training needs them
 
     def destroy_keys(self) -> None:
@@ -124,13 +125,17 @@ class Participation:
                 self._node.data.check(plan, max_rows=most, training=self._training)
             acceptance = self._ceremony.accept(plan)
         except Refused as refusal:
-            self._status.state, self._status.complaint = "refused", str(refusal)
+            self._status.state, self._status.complaint = REFUSED, str(refusal)
             log.warning("invitation:refused", training=self._training, why=str(refusal))
             return self._node.client.put_json(
                 f"{self._path}/refusal", Refusal(reason=str(refusal)[:500]), wait_s=wait_s
             )
-        self._status.state = "accepted"
-        return self._node.client.put_json(f"{self._path}/acceptance", acceptance, wait_s=wait_s)
+        self._status.state = ACCEPTED
+        try:
+            return self._node.client.put_json(f"{self._path}/acceptance", acceptance, wait_s=wait_s)
+        except ServiceRefused:
+            self._status.state = MISSED
+            raise
 
     def _deal(self, work: DealWork, wait_s: float | None) -> Accepted:
         self._close()  # a ceremony reads the journal, and rounds that follow it have other keys
@@ -304,7 +309,7 @@ class Participation:
             self._node.data.forget(self._training)
             self._store.end(work.state.value, work.reason)
             self._ended = True
-        self._status.state = work.state.value
+        self._status.state, self._status.reason = work.state.value, work.reason
         return self._node.client.put_json(f"{self._path}/farewell", None, wait_s=wait_s)
 
     def _register(self, plan: Plan, digest: str, model: bytes, entity_key: bytes | None) -> None:

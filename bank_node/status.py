@@ -10,7 +10,13 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from bank_node.durable import Disk
+from protocol.states import TrainingState
 
+#: What this bank is doing in a training, beside the protocol's own words.
+INVITED, ACCEPTED, REFUSED, MISSED, HALTED = "invited", "accepted", "refused", "missed", "halted"
+_ENDED = frozenset(state.value for state in TrainingState if state.ended)
+#: So many trainings that are over are still shown.
+_SHOWN = 50
 #: Progress is written at most this often; anything that a person must see is written at once.
 WRITE_EVERY_S = 1.0
 
@@ -21,12 +27,13 @@ class TrainingStatus(BaseModel):
     Attributes:
         plan: the plan's name.
         protection: `ckks` or `none`; pages say loudly when it is `none`.
-        state: what this bank is doing in it, in the protocol's words.
+        state: what this bank is doing in it, in the protocol's words or those above.
         rounds: rounds applied.
         unit: what the last round summed (the query's name).
         contributions: contributions sent.
         shares: decryption shares released.
         complaint: why the bank has refused to go on, if it has.
+        reason: why the training ended as it did, in the service's words.
         model: digest of the model that the bank derived.
         seconds: what this node has spent its time on: compute (vectors from its rows), encrypt, decrypt (shares),
             apply (next state from an aggregate).
@@ -36,14 +43,20 @@ class TrainingStatus(BaseModel):
 
     plan: str = ""
     protection: str = ""
-    state: str = "invited"
+    state: str = INVITED
     rounds: int = 0
     unit: str = ""
     contributions: int = 0
     shares: int = 0
     complaint: str | None = None
+    reason: str = ""
     model: str | None = None
     seconds: dict[str, float] = {}
+
+    @property
+    def is_over(self) -> bool:
+        """Whether this bank has nothing more to do in it."""
+        return self.state == REFUSED or self.state in _ENDED
 
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:
@@ -106,11 +119,18 @@ class StatusBoard:
         self._written_at_s = 0.0
 
     def training(self, training: str) -> TrainingStatus:
-        """The status of a training; made if it is new."""
-        return self.status.trainings.setdefault(training, TrainingStatus())
+        """The status of a training; made if it is new, in the place of the oldest that is over if there are many."""
+        trainings = self.status.trainings
+        if training not in trainings:
+            over = [one for one, seen in trainings.items() if seen.is_over]
+            for one in over[: max(0, len(over) - _SHOWN + 1)]:
+                del trainings[one]
+        return trainings.setdefault(training, TrainingStatus())
 
     def unanswered(self, why: str | None) -> None:
-        """Notes that the service has not answered, or with None that it does again."""
+        """Notes that the service has not answered, or with None that it has."""
+        if why is None:
+            self.status.last_contact_at_s = self._clock()
         if why is None and self.status.unanswered_since_s is None:
             return
         if why is None:
@@ -127,6 +147,12 @@ class StatusBoard:
             self._written_at_s = now
             self.status.written_at_s = now
             self._disk.write(self._path, self.status.model_dump_json(indent=1).encode(), flush=False)
+
+
+def trainings_before(path: Path, node: str) -> dict[str, TrainingStatus]:
+    """The trainings that this node's agent wrote down before it was started anew."""
+    found = read_status(path)
+    return {} if found is None or found.node != node else found.trainings
 
 
 def read_status(path: Path) -> NodeStatus | None:

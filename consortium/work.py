@@ -144,13 +144,11 @@ def _owed(db: Database, node: str, standing: _Standing, now: float) -> WorkItem 
     return item
 
 
-def _owed_otherwise(s: Session, node: str, training_id: str, now: float) -> WorkItem | None:  # noqa: PLR0911  # one a state
+def _owed_otherwise(s: Session, node: str, training_id: str, now: float) -> WorkItem | None:
     """What is owed before the rounds and after them."""
     member, training = s.get_one(TrainingMember, (training_id, node)), s.get_one(Training, training_id)
     state = training.status
-    if state.ended:
-        if member.answer != "accepted":
-            return None
+    if state.ended:  # for who has not answered as well: it may have made keys for an acceptance that came too late
         model = training.model_digest if state is TrainingState.COMPLETED else None
         return EndedWork(training=training.id, state=state, reason=training.reason, model=model)
     if state is TrainingState.INVITING and member.answer == "pending":

@@ -58,7 +58,7 @@ def status(home: Home, as_json: bool) -> None:
             open_text = "  WITHOUT ENCRYPTION" if seen.protection == "none" else ""
             of_plan = f"{seen.plan} ({training[:8]})" if seen.plan else training
             click.echo(f"  {of_plan}: {seen.state}, {seen.rounds} rounds{open_text}")
-            if seen.complaint:
-                click.echo(f"    {seen.complaint}")
+            for why in filter(None, (seen.complaint, seen.reason)):
+                click.echo(f"    {why}")
     if not running:
         sys.exit(ExitCode.FAILED)

@@ -29,8 +29,7 @@ def line_of(view: dict[str, Any]) -> str:
     if view["protection"] == "none":
         parts.append("WITHOUT ENCRYPTION")
     if view["state"] == "inviting":
-        answered = sum(bank["answer"] != "pending" for bank in view["banks"])
-        parts.append(f"{answered} of {len(view['banks'])} banks have answered")
+        parts.append(f"{_answered(view)} of {len(view['banks'])} banks have answered")
     current = view["current"]
     if current is not None:
         parts.append(f"{current['query']}: {current['answered']} of {current['expected']} banks")
@@ -105,4 +104,9 @@ def _milestone(view: dict[str, Any]) -> tuple[object, ...]:
     expected = view["rounds_expected"]
     step = max(1, expected // _MILESTONES) if expected else _MILESTONES
     away = tuple(bank["name"] for bank in view["banks"] if bank["away_since"] is not None)
-    return view["state"], view["reason"], view["rounds_done"] // step, away
+    return view["state"], view["reason"], view["rounds_done"] // step, away, _answered(view)
+
+
+def _answered(view: dict[str, Any]) -> int:
+    """How many banks have answered the invitation."""
+    return sum(bank["answer"] != "pending" for bank in view["banks"])

@@ -122,13 +122,16 @@ def move_training(
 ) -> None:  # fmt: skip
     """Takes one step of the table in `protocol.states`; the caller holds the row's lock.
 
+    The event keeps the reason; the training keeps it for as long as it explains why there are no rounds.
+
     Raises:
         TransitionRefused: the table has no such step.
         TrainingMoved: somebody else took a step first.
     """
     old = training.status
     new = next_training_state(old, event)
-    values: dict[str, Any] = {"state": new.value, "reason": reason, "pause": pause}
+    shown = "" if new is TrainingState.RUNNING else reason
+    values: dict[str, Any] = {"state": new.value, "reason": shown, "pause": pause}
     if new.ended:
         values |= {"ended_at": now, "deadline_at": None}
     s.flush()

@@ -78,7 +78,7 @@ def _settle_invitation(scene: Scene) -> None:
         silent = ", ".join(m.name for m in pending)
         reason = f"{len(accepted)} of {len(members)} banks accepted, {wanted} are needed"
         reason += f"; refused: {refused}" if refused else ""
-        reason += f"; no answer: {silent}" if silent else ""
+        reason += f"; {'no answer in time' if late else 'not waited for any longer'}: {silent}" if silent else ""
         scene.move(TrainingEvent.FAIL, reason=reason)
     elif late or not pending:
         for member in pending:

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from consortium.cli import main, show
+from consortium.cli import main, show, watching
 from consortium.settings import Settings
 
 TRAINING = "3f0d1c2e-0000-4000-8000-000000000000"
@@ -93,3 +93,36 @@ def test_what_the_command_line_reads_itself_is_no_unknown_setting(monkeypatch):
     monkeypatch.setenv("CONSORTIUM_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("CONSORTIUM_TOKEN", "fco_x")
     assert Settings().port == 8440
+
+
+def view_of(**changes):
+    banks = [
+        {"name": name, "answer": answer, "on_roster": False, "away_since": None}
+        for name, answer in (("bank-a", "accepted"), ("bank-b", "pending"))
+    ]
+    view = {
+        "state": "inviting", "reason": "", "protection": "ckks", "rounds_done": 0, "rounds_expected": None,
+        "current": None, "metrics": {}, "seconds_left": None, "banks": banks,
+    }  # fmt: skip
+    return view | changes
+
+
+def test_a_line_for_every_bank_that_answers_and_none_twice(monkeypatch, capsys):
+    monkeypatch.setattr(watching, "console", Console(file=io.StringIO(), force_terminal=False))
+    views = [view_of(), view_of(), view_of(banks=[{**bank, "answer": "accepted"} for bank in view_of()["banks"]])]
+    views.append(view_of(state="completed"))
+
+    class Views:
+        def get(self, path):
+            return views.pop(0)
+
+        def get_patiently(self, path, said, **query):
+            return views.pop(0)
+
+    watching.watch(Views(), "training", silent=False)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "round 0 · inviting · 1 of 2 banks have answered",
+        "round 0 · inviting · 2 of 2 banks have answered",
+        "round 0 · completed",
+    ]

@@ -277,6 +277,12 @@ def test_too_few_acceptances_fail_the_training_with_the_reasons(tmp_path):
     failed = consortium.until(training, TrainingState.FAILED)
     assert "2 of 5 banks accepted, 3 are needed" in failed.reason or "are needed; refused" in failed.reason
     assert "our policy does not allow this plan" in failed.reason
+    assert "no answer" not in failed.reason  # nobody was given the time for it
+    while consortium.step():
+        pass
+    # Who accepts too late must not wait for a ceremony that never comes.
+    assert all(bank.ended.state is TrainingState.FAILED for bank in consortium.banks[3:])
+    assert all(bank.ended is None for bank in consortium.banks[:3])
 
 
 def test_who_misses_the_ceremony_is_struck_and_the_rest_begin_again(tmp_path):
