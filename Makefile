@@ -8,6 +8,7 @@ STAMP := $(VENV)/.installed
 PACKAGES := crypto learning protocol consortium workers bank_node
 OUT ?= out
 DATA ?=
+ARGS ?=
 
 .PHONY: help setup servers demo test test-fast test-slow lint bench images clean
 
@@ -30,8 +31,8 @@ $(STAMP): requirements.lock pyproject.toml
 servers: setup  # the system's own Redis and PostgreSQL, for the tests
 	docker/need-packages.sh redis-server postgresql
 
-demo: setup  ## train together with five banks, encrypted; DATA=file.csv for your own table
-	$(BIN)/python -m examples.demo --out $(OUT) $(if $(DATA),--data $(DATA))
+demo: setup  ## train together with five banks, encrypted; DATA=file.csv ARGS='--label NAME' for your own table
+	$(BIN)/python -m examples.demo --out $(OUT) $(if $(DATA),--data $(DATA)) $(ARGS)
 
 test: setup servers  ## every test but the long ones, with real servers
 	$(BIN)/python -m pytest -q -m "not slow"

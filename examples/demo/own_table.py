@@ -12,7 +12,7 @@ import pandas as pd
 
 from examples.demo.case import Case
 from learning.errors import DataRejected
-from learning.schema import Split, infer_schema
+from learning.schema import FeatureSchema, Part, Split, infer_schema, prepare
 
 _LABELS = ("fraud", "is_fraud", "isfraud", "class", "label", "target", "tx_fraud", "is_sar", "default", "y")
 _MOST_ROWS = 400_000
@@ -53,6 +53,7 @@ def read_own_table(
     tables = {str(name): part[columns].reset_index(drop=True) for name, part in frame.groupby(bank)}
     if len(tables) < 3:
         raise click.UsageError(f"{path}: a consortium needs three banks, {bank_column!r} names {len(tables)}")
+    _require_both_classes(path, tables, schema.model_copy(update={"split": Split.model_validate(split)}))
     return Case(
         title=f"{len(frame):,} rows of {path.name} over {len(tables)} banks by {spread_by or 'a hash of the row'}, "
         f"{frame[label].mean():.2%} positive",
@@ -60,6 +61,24 @@ def read_own_table(
         features=[feature.model_dump(mode="json") for feature in schema.features], split=split, time=time,
         customer=customer, amount=amount, entity=entity,
     )  # fmt: skip
+
+
+def _require_both_classes(path: Path, tables: dict[str, pd.DataFrame], schema: FeatureSchema) -> None:
+    """Refuses a table from which some bank could not train alone, or in which there is nothing to find."""
+    tested = 0
+    for bank, table in tables.items():
+        data = prepare(table, schema)
+        train = data.y[data.part == Part.TRAIN]
+        if not 0 < train.sum() < len(train):
+            raise click.UsageError(
+                f"{path}: expected training rows of both classes at every bank, got {len(train)} rows at {bank!r} of "
+                f"which {train.sum()} have {schema.label} = 1; take a larger table, or fewer --banks"
+            )
+        tested += int(data.y[data.part == Part.TEST].sum())
+    if not tested:
+        raise click.UsageError(
+            f"{path}: expected a row with {schema.label} = 1 in the quarter that is tested, got none"
+        )
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -74,7 +93,8 @@ def _guess_label(frame: pd.DataFrame) -> str:
     named = [name for name in binary if str(name).lower() in _LABELS]
     found = named or (binary if len(binary) == 1 else [])
     if not found:
-        raise click.UsageError(f"which column is the label? Name one with --label; binary are: {', '.join(binary)}")
+        among = f"binary are: {', '.join(map(str, binary))}" if binary else "there is none that holds 0 and 1 alone"
+        raise click.UsageError(f"which column is the label? Name one with --label; {among}")
     return str(found[0])
 
 

@@ -22,6 +22,7 @@ _NAMES = {
     "federated": "federated, encrypted",
     "pooled": "pooled rows (no consortium has them)",
 }
+_FEWEST_ALERTS = 20
 _RISKS = {"none": "no terminal risk", "own": "risk from own rows", "summed": "risk from summed tables"}
 
 
@@ -54,7 +55,7 @@ def _banks(results: Results, path: Path) -> Path:
             values = [row[way][index] for row in rows]
             panel.bar(x + (k - 1) * 0.27, values, 0.25, label=_NAMES[way], color=_COLOURS[way])
         panel.set_xticks(x, [row["bank"] for row in rows], rotation=20)
-        panel.set_title(title, loc="left")
+        panel.set_title(f"boosted trees: {title}", loc="left")
         panel.set_ylim(0, min(1.0, 1.15 * highest))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="upper center", ncols=3, frameon=False)
     figure.subplots_adjust(top=0.8)
@@ -70,13 +71,15 @@ def _curves(results: Results, path: Path) -> Path:
 
     def line(scores: dict[str, Any], **style: Any) -> None:
         precision, recall, _ = precision_recall_curve(y, np.concatenate([scores[bank] for bank in results.labels]))
-        panel.plot(recall, precision, **style)
+        # The precision of a handful of alerts is chance.
+        told = (recall * y.sum() >= _FEWEST_ALERTS * precision) & (recall > 0)
+        panel.plot(recall[told], precision[told], **style)
 
     for k, scores in enumerate(results.others.values()):
         name = "one bank's model on all banks' rows" if k == 0 else None
         line(scores, color=_COLOURS["alone"], linewidth=1.2, label=name)
-    line(results.trees["pooled"], color=_COLOURS["pooled"], linewidth=3.0, label=_NAMES["pooled"])
-    line(results.trees["federated"], color=_COLOURS["federated"], linewidth=1.6, label=_NAMES["federated"])
+    line(results.trees["federated"], color=_COLOURS["federated"], linewidth=2.4, label=_NAMES["federated"])
+    line(results.trees["pooled"], color=_COLOURS["pooled"], linewidth=1.2, linestyle="--", label=_NAMES["pooled"])
     line(
         results.logistic["federated"],
         color=_COLOURS["federated"],
@@ -86,7 +89,7 @@ def _curves(results: Results, path: Path) -> Path:
     )
     panel.set_xlabel("recall")
     panel.set_ylabel("precision")
-    panel.set_title("test rows of all banks", loc="left")
+    panel.set_title("boosted trees, test rows of all banks", loc="left")
     panel.legend(frameon=False, fontsize=8)
     return _save(figure, path)
 

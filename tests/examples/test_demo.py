@@ -61,6 +61,20 @@ def test_a_table_that_cannot_be_used_is_refused_in_words(tmp_path, options, sent
     assert sentence in " ".join(done.output.replace("│", " ").split())
 
 
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({"v0": 1.5}, "there is none that holds 0 and 1 alone"),
+        ({"v0": 1.5, "fraud": [1] + [0] * 59}, "training rows of both classes at every bank, got"),
+    ],
+)
+def test_a_table_too_small_to_train_on_is_refused_before_anything_is_started(tmp_path, columns, sentence):
+    pd.DataFrame(columns, index=range(60)).to_csv(tmp_path / "mine.csv", index=False)
+    done = CliRunner().invoke(main, ["--data", str(tmp_path / "mine.csv"), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 2
+    assert sentence in " ".join(done.output.replace("│", " ").split())
+
+
 def test_a_file_that_is_no_table_is_refused_in_words(tmp_path):
     (tmp_path / "mine.parquet").write_bytes(b"no Parquet")
     done = CliRunner().invoke(main, ["--data", str(tmp_path / "mine.parquet"), "--out", str(tmp_path / "out")])
