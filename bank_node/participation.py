@@ -47,6 +47,7 @@ from protocol.statements import (
     Statement,
     Vote,
 )
+from protocol.states import TrainingState
 
 log = structlog.get_logger("bank_node.participation")
 
@@ -75,7 +76,7 @@ class Participation:
         if self._halted is None:
             self._store.halt(reason)
             self._halted = reason
-            self._status.state = HALTED
+            self._enter(HALTED)
         self.destroy_keys()  # nothing that this bank may still do in the training needs them
 
     def destroy_keys(self) -> None:
@@ -83,6 +84,12 @@ class Participation:
         self._close()
         self._store.destroy_keys()
         log.warning("training:keys-destroyed", training=self._training)
+
+    def _enter(self, state: str) -> None:
+        """Shows what this bank is doing now, before a request that may wait for long."""
+        if self._status.state != state:
+            self._status.state = state
+            self._node.board.write(at_once=True)
 
     def _close(self) -> None:
         """Overwrites the keys in memory, and lets the journal go."""
@@ -125,22 +132,24 @@ class Participation:
                 self._node.data.check(plan, max_rows=most, training=self._training)
             acceptance = self._ceremony.accept(plan)
         except Refused as refusal:
-            self._status.state, self._status.complaint = REFUSED, str(refusal)
+            self._status.complaint = str(refusal)
+            self._enter(REFUSED)
             log.warning("invitation:refused", training=self._training, why=str(refusal))
             return self._node.client.put_json(
                 f"{self._path}/refusal", Refusal(reason=str(refusal)[:500]), wait_s=wait_s
             )
-        self._status.state = ACCEPTED
+        self._enter(ACCEPTED)
         try:
             return self._node.client.put_json(f"{self._path}/acceptance", acceptance, wait_s=wait_s)
         except ServiceRefused:
-            self._status.state = MISSED
+            self._enter(MISSED)
             raise
 
     def _deal(self, work: DealWork, wait_s: float | None) -> Accepted:
         self._close()  # a ceremony reads the journal, and rounds that follow it have other keys
         dealt = self._ceremony.deal(work)
-        self._status.state, self._status.complaint = "key_ceremony", None
+        self._status.complaint = None
+        self._enter(TrainingState.KEY_CEREMONY.value)
         ceremony = f"{self._path}/ceremony/{work.roster.attempt}"
         for recipient, sealed in dealt.sealed.items():
             self._node.client.put_bytes(f"{ceremony}/sealed/{recipient}", base64.b64decode(sealed))
@@ -203,7 +212,8 @@ class Participation:
         return accepted
 
     def _make_contribution(self, running: Running, query: Query, round_index: int) -> bytes:
-        self._status.state, self._status.unit = "running", query.name
+        self._status.unit = query.name
+        self._enter(TrainingState.RUNNING.value)
         with self._status.timed("compute"):
             data = self._node.data.prepared(self._training, running.plan, running.protection.entity_key)
             vector = to_fixed_point(query, running.contribution(query, data))
@@ -275,7 +285,7 @@ class Participation:
 
     def _confirm(self, work: ConfirmWork, wait_s: float | None) -> Accepted:
         running = self._catch_up(work.applied, work.rounds)
-        self._status.state = "evaluating"
+        self._enter(TrainingState.EVALUATING.value)
         kept = self._store.model()
         if kept is None:
             result = running.learner.result()
@@ -309,7 +319,8 @@ class Participation:
             self._node.data.forget(self._training)
             self._store.end(work.state.value, work.reason)
             self._ended = True
-        self._status.state, self._status.reason = work.state.value, work.reason
+        self._status.reason = work.reason
+        self._enter(work.state.value)
         return self._node.client.put_json(f"{self._path}/farewell", None, wait_s=wait_s)
 
     def _register(self, plan: Plan, digest: str, model: bytes, entity_key: bytes | None) -> None:
