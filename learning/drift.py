@@ -91,8 +91,8 @@ class DriftState:
 
     @property
     def progress(self) -> dict[str, float]:
-        """Sums done and in all."""
-        return {"done": ("sketch", "count", "done").index(self.phase), "total": 2}
+        """How many rounds there are, unless the sketch must be cut once more."""
+        return {"rounds_expected": self.passes + (2 if self.phase == "sketch" else 1)}
 
 
 class Drift:

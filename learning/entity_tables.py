@@ -18,6 +18,7 @@ noise that the banks add before encryption.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -43,16 +44,18 @@ class EntityTableState:
         sums: packed int64 sums, one read-only array a round.
         blocks_done: blocks that they hold.
         blocks: blocks in all.
+        rounds: sums in all.
     """
 
     sums: tuple[NDArray[np.int64], ...]
     blocks_done: int
     blocks: int
+    rounds: int
 
     @property
     def progress(self) -> dict[str, float]:
-        """Work done and in all, in blocks."""
-        return {"done": self.blocks_done, "total": self.blocks}
+        """How many rounds there are."""
+        return {"rounds_expected": self.rounds}
 
 
 class EntityTables:
@@ -63,7 +66,9 @@ class EntityTables:
 
     def start(self) -> EntityTableState:
         """No block summed yet."""
-        return EntityTableState(sums=(), blocks_done=0, blocks=self.settings.blocks)
+        blocks = self.settings.blocks
+        rounds = math.ceil(blocks / self.settings.blocks_a_round)
+        return EntityTableState(sums=(), blocks_done=0, blocks=blocks, rounds=rounds)
 
     def next_query(self, state: EntityTableState) -> Query | None:
         """The next blocks, or None when all are summed."""
