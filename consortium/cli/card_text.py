@@ -6,6 +6,7 @@ from typing import Any
 
 from consortium.cli.show import moment, say, show_table, volume
 from consortium.models import card_figures as figures
+from consortium.plans import plan_facts
 
 
 def show_card(card: dict[str, Any]) -> None:
@@ -13,11 +14,18 @@ def show_card(card: dict[str, Any]) -> None:
     if card["warning"]:
         say(card["warning"], style="bold red")
     show_table(f"Model {card['name']}", ["", ""], _facts(card))
+    show_features(card["plan"])
     if told := figures.volumes(card):
-        rows = [[part, f"{rows:,}", f"{frauds:,}", f"{frauds / max(1, rows):.4f}"] for part, rows, frauds in told]
+        rows = [[one.part, *one.texts] for one in told]
         show_table("Data, over all banks", ["part", "rows", "frauds", "prevalence"], rows)
     for part in figures.parts(card):
         _show_part(part)
+
+
+def show_features(plan: dict[str, Any]) -> None:
+    """Prints a plan's features with their kinds."""
+    if listed := plan_facts.features(plan):
+        show_table("Features", ["feature", "kind", "values"], listed)
 
 
 def _facts(card: dict[str, Any]) -> list[list[str]]:
@@ -28,13 +36,14 @@ def _facts(card: dict[str, Any]) -> list[list[str]]:
         ["digest", card["digest"]],
         ["SHA-256 of the bytes", card["sha256"]],
         ["plan's digest", card["plan_digest"]],
-        ["protection", card["plan"]["protection"]["level"]],
+        *[list(row) for row in plan_facts.facts(card["plan"], card["settings"])],
+        *[list(row) for row in plan_facts.safeguards(card["plan"], card["settings"])],
         ["banks", ", ".join(banks)],
         ["rounds", f"{card['rounds']}, fewest banks in one: {card['fewest_contributors']}"],
         ["received", volume(card["bytes_received"])],
         ["trained", f"{moment(card['started_at'])} to {moment(card['ended_at'])} UTC"],
-        *[[f"privacy: {name}", str(value)] for name, value in card["privacy"].items()],
-        *[[name.replace("_", " "), f"{value:g}"] for name, value in figures.other_metrics(card).items()],
+        *[[f"privacy spent: {name}", str(value)] for name, value in card["privacy"].items()],
+        *[[figures.label(name), f"{value:g}"] for name, value in figures.other_metrics(card).items()],
         *[[f"software: {name}", version] for name, version in card["software"].items()],
     ]
 
@@ -42,7 +51,7 @@ def _facts(card: dict[str, Any]) -> list[list[str]]:
 def _show_part(part: figures.Part) -> None:
     ap = "none" if part.ap is None else f"{part.ap:.4f}"
     metrics = [["average precision", f"{ap} (prevalence {part.prevalence:.4f})"]]
-    metrics += [[name.replace("_", " "), f"{value:.4f}"] for name, value in part.metrics.items()]
+    metrics += [[figures.label(name), f"{value:.4f}"] for name, value in part.metrics.items()]
     show_table(f"On the {part.name} rows", [f"{part.name} rows", ""], metrics)  # a pipe shows no titles
     for title, points in (("rows looked at", part.by_budget), ("precision of at least", part.by_precision)):
         if points:

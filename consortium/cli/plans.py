@@ -6,8 +6,10 @@ from typing import Any
 
 import click
 
+from consortium.cli.card_text import show_features
 from consortium.cli.client import Service, moment, reading_file, service_options, show_json, show_table, volume
 from consortium.cli.show import say
+from consortium.plans import plan_facts
 
 
 @click.group()
@@ -35,6 +37,16 @@ def _show_check(view: dict[str, Any], *, whole: bool) -> None:
         show_table("Who must collude to learn what", ["who", "learns"], rows)
     for warning in check["warnings"]:
         say(f"warning: {warning}", style="bold red")
+
+
+def _show_plan(view: dict[str, Any]) -> None:
+    """What the plan says."""
+    plan, settings = view["plan"], view["check"]["settings"]
+    if plan["description"]:
+        say(plan["description"])
+    rows = [*plan_facts.facts(plan, settings), *plan_facts.safeguards(plan, settings)]
+    show_table(f"Plan {plan['name']}", ["", ""], [list(row) for row in rows])
+    show_features(plan)
 
 
 @plan.command()
@@ -97,7 +109,7 @@ def list_all(url: str, token: str, as_json: bool) -> None:
 @click.argument("name")
 @service_options
 def show(name: str, url: str, token: str, as_json: bool) -> None:
-    r"""Show a plan and what it means for the banks that are enrolled.
+    r"""Show a plan: what it learns from which features, how it is protected, what it means for the banks enrolled.
 
     \b
     Example:
@@ -107,4 +119,5 @@ def show(name: str, url: str, token: str, as_json: bool) -> None:
     if as_json:
         show_json(view)
     else:
+        _show_plan(view)
         _show_check(view, whole=True)

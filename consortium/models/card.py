@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from consortium.models.tables import ModelRow
 from consortium.rounds.tables import Round
 from consortium.trainings.tables import Training, TrainingMember
+from learning.table_volumes import table_volumes
 from protocol.ids import DigestHex, Name, UUIDText
 from protocol.plan import Plan, ProtectionLevel
 from protocol.statements import WireModel
@@ -34,7 +35,8 @@ class ModelCard(WireModel):
         warning: empty, or what must be read first.
         in_force: whether it is the one that the banks' nodes score with.
         evaluation: metrics and curves over all banks' validation and test rows, from securely summed histograms.
-        volumes: rows and positives over all banks.
+        settings: of the algorithm, without its inputs; defaults included where the model tells them.
+        volumes: rows and frauds over all banks; of an entity table transactions and confirmed frauds by entity column.
         fewest_contributors: the smallest contributor set of any round.
         software: versions that released it.
     """
@@ -55,6 +57,7 @@ class ModelCard(WireModel):
     bytes_received: int
     started_at: float | None
     ended_at: float | None
+    settings: dict[str, Any]
     volumes: dict[str, Any]
     evaluation: dict[str, Any]
     privacy: dict[str, Any]
@@ -99,6 +102,9 @@ def card_of(s: Session, row: ModelRow, *, in_force: bool) -> Callable[[bytes], M
     def with_content(content: bytes) -> ModelCard:
         document = json.loads(content)
         told = {name: document.get(name, {}) for name in ("volumes", "evaluation", "privacy")}
-        return ModelCard.model_validate(facts | told)
+        if document.get("kind") == "risk_table":
+            told["volumes"] = {"entities": table_volumes(document)}
+        given = {name: value for name, value in plan.learning.items() if name != "inputs"}
+        return ModelCard.model_validate(facts | told | {"settings": document.get("settings", given)})
 
     return with_content

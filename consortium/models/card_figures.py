@@ -5,6 +5,7 @@ A precision-recall curve gives the rest: of F frauds, a threshold with recall R 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,13 +64,32 @@ class Part:
         return self.frauds / self.rows if self.rows else 0.0
 
 
-def volumes(card: Mapping[str, Any]) -> list[tuple[str, int, int]]:
-    """(part, rows, frauds) over all banks, in the order of a split; of one bank nobody knows them."""
+@dataclass(frozen=True)
+class Volume:
+    """How many rows of all banks are in a part of the split, or in an entity's table."""
+
+    part: str
+    rows: int
+    frauds: int
+
+    @property
+    def texts(self) -> tuple[str, str, str]:
+        """Rows, frauds, prevalence; a part without rows has neither frauds nor a prevalence."""
+        if self.rows <= 0:  # a table's noise may outweigh its counts
+            return "none", "", ""
+        return f"{self.rows:,}", f"{self.frauds:,}", f"{self.frauds / self.rows:.4f}"
+
+
+def volumes(card: Mapping[str, Any]) -> list[Volume]:
+    """What there was over all banks, in the order of a split; of one bank nobody knows it."""
     told = card["volumes"]
     return [
-        (part, int(told[f"{part}_rows"]), int(told[f"{part}_frauds"]))
+        Volume(part, int(told[f"{part}_rows"]), int(told[f"{part}_frauds"]))
         for part in ("train", "validation", "test")
         if f"{part}_rows" in told
+    ] + [
+        Volume(f"by {entity}", counts["transactions"], counts["frauds"])
+        for entity, counts in told.get("entities", {}).items()
     ]
 
 
@@ -128,6 +148,11 @@ def other_metrics(card: Mapping[str, Any]) -> dict[str, float]:
         for name, value in card["evaluation"].items()
         if isinstance(value, int | float) and not any(name.startswith(f"{part}_") for part in _PARTS)
     }
+
+
+def label(metric: str) -> str:
+    """A metric's name for people."""
+    return re.sub(r"(\d)pct\b", r"\1 %", metric.replace("_", " "))
 
 
 def by_step(card: Mapping[str, Any]) -> list[tuple[str, Sequence[float]]]:

@@ -12,6 +12,7 @@ import jinja2
 
 from consortium.models import card_figures as figures
 from consortium.models.card_pictures import HOW_TO_GET_PICTURES, can_draw, draw
+from consortium.plans import plan_facts
 
 
 def render(card: Mapping[str, Any]) -> str:
@@ -23,11 +24,12 @@ def render(card: Mapping[str, Any]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters["moment"] = _moment
+    environment.filters |= {"moment": _moment, "label": figures.label}
     embedded = {title: base64.b64encode(png).decode() for title, png in draw(card).items()}
     return environment.get_template("card.html.j2").render(
         card=card, parts=figures.parts(card), volumes=figures.volumes(card), others=figures.other_metrics(card),
-        steps=figures.by_step(card), pictures=embedded,
+        steps=figures.by_step(card), pictures=embedded, facts=plan_facts.facts(card["plan"], card["settings"]),
+        features=plan_facts.features(card["plan"]), noise=plan_facts.privacy_noise(card["settings"]),
         without_pictures="" if can_draw() else HOW_TO_GET_PICTURES,
     )  # fmt: skip
 

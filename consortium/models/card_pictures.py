@@ -71,8 +71,8 @@ def _calibration(figure: Any, part: Part) -> bytes:
     panel = figure.subplots()
     seen = [(said, observed) for said, observed, _ in part.calibration if said > 0 and observed > 0]
     if seen:
-        lowest = min(min(pair) for pair in seen)
-        panel.plot((lowest, 1), (lowest, 1), color=_GREY, linestyle=":")
+        ends = min(map(min, seen)), max(map(max, seen))
+        panel.plot(ends, ends, color=_GREY, linestyle=":")
         panel.plot(*zip(*seen, strict=True), "o-", color=_COLOUR, markersize=4)
         panel.set(xscale="log", yscale="log")
     return _finish(figure, panel, "probability, mean of a tenth of the rows", "part that was fraud")

@@ -22,7 +22,8 @@ _TIMEOUT_S = 60.0
 
 class FirstQuery(NamedTuple):
     """The first sum of a training: its name and how many values it has, an empty name if there is none; an estimate of
-    the rounds and values in all; and whether test rows judge the model, where there is one.
+    the rounds and values in all; whether test rows judge the model, where there is one; and the algorithm's settings,
+    defaults included, without its inputs.
     """
 
     name: str
@@ -30,6 +31,7 @@ class FirstQuery(NamedTuple):
     rounds: int
     values: int
     is_judged: bool
+    settings: dict[str, Any]
 
 
 _FOUND: LRUCache[FirstQuery] = LRUCache(64)
@@ -82,12 +84,13 @@ def describe(learning: Mapping[str, Any]) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         return {"error": f"learning: {error}"}
     if query is None:
-        return FirstQuery("", 0, 0, 0, is_judged=True)._asdict()
-    settings = getattr(algorithm, "settings", None)
+        return FirstQuery("", 0, 0, 0, is_judged=True, settings={})._asdict()
+    settings: Any = getattr(algorithm, "settings", None)  # all of them have it
     whole = estimate(settings, query)
     return FirstQuery(
-        query.name, query.length, whole.rounds, whole.values, is_judged=_sets_test_rows_aside(settings)
-    )._asdict()
+        query.name, query.length, whole.rounds, whole.values, is_judged=_sets_test_rows_aside(settings),
+        settings=settings.model_dump(mode="json", exclude={"inputs"}),
+    )._asdict()  # fmt: skip
 
 
 def _sets_test_rows_aside(settings: Any) -> bool:

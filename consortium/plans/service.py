@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -38,6 +40,7 @@ class PlanCheck(WireModel):
         rounds_expected: how many sums there will be, about.
         bytes_per_bank: what a bank sends in contributions to all of them, about.
         collusion: who must collude to learn what.
+        settings: of the algorithm, defaults included, without its inputs.
         warnings: what the operator and the banks should know.
     """
 
@@ -52,6 +55,7 @@ class PlanCheck(WireModel):
     rounds_expected: int
     bytes_per_bank: int
     collusion: tuple[Collusion, ...]
+    settings: dict[str, Any]
     warnings: tuple[str, ...]
 
 
@@ -79,7 +83,7 @@ def check_plan(plan: Plan, *, banks: int) -> PlanCheck:
         return PlanCheck(
             banks=banks, committee_size=0, threshold=0, bytes_per_value=8.0, error_units=0.0, smudging_bits=0,
             first_query=query.name, first_values=query.length, rounds_expected=query.rounds,
-            bytes_per_bank=8 * query.values, collusion=(),
+            bytes_per_bank=8 * query.values, collusion=(), settings=query.settings,
             warnings=(_IN_THE_CLEAR,) if query.is_judged else (_IN_THE_CLEAR, _NOT_JUDGED),
         )  # fmt: skip
     return _check_encrypted(plan, banks, query)
@@ -109,7 +113,8 @@ def _check_encrypted(plan: Plan, banks: int, query: FirstQuery) -> PlanCheck:
         first_query=query.name, first_values=query.length, rounds_expected=query.rounds,
         # A round's last chunk is sent whole, however few numbers are in it: half a chunk is lost on average.
         bytes_per_bank=round(bytes_per_value * (query.values + query.rounds * parameters.values_per_chunk / 2)),
-        collusion=tuple(Collusion(who=row.who, learns=row.learns) for row in rows), warnings=tuple(warnings),
+        collusion=tuple(Collusion(who=row.who, learns=row.learns) for row in rows), settings=query.settings,
+        warnings=tuple(warnings),
     )  # fmt: skip
 
 

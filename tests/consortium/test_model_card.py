@@ -8,12 +8,13 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from consortium.cli.card_text import show_card
 from consortium.models.card import NOT_ENCRYPTED
 from consortium.models.card_figures import BUDGETS, PRECISIONS, parts
 from consortium.models.card_page import render
-from consortium.models.card_pictures import HOW_TO_GET_PICTURES, draw
+from consortium.models.card_pictures import HOW_TO_GET_PICTURES, _calibration, draw
 from learning.evaluation import evaluate, score_cells, score_histogram
 from protocol.plan import Plan
 
@@ -21,6 +22,9 @@ ROWS = 20_000
 DIGESTS = {
     name: digit * 64 for name, digit in (("digest", "1"), ("sha256", "2"), ("plan_digest", "3"), ("history", "4"))
 }
+INPUTS = {
+    "features": [{"kind": "categorical", "name": "<channel>", "levels": ["shop", "web"]}], "label": "is_fraud",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +36,8 @@ def scored():
 
 def card_of(evaluation, **parts):
     """As the service sends it."""
-    plan = Plan(name="cards", learning={"kind": "gbdt"}, description="<script>alert(1)</script>")
+    learning = {"kind": "gbdt", "trees": 8, "inputs": INPUTS}
+    plan = Plan(name="cards", learning=learning, description="<script>alert(1)</script>")
     return {
         "training": "5" * 8 + "-5555" * 3 + "-" + "5" * 12, "name": "cards", **DIGESTS, "released_at": 1.8e9,
         "in_force": True, "warning": "", "plan": plan.model_dump(mode="json"),
@@ -42,6 +47,7 @@ def card_of(evaluation, **parts):
         "rounds": 9, "fewest_contributors": 4, "bytes_received": 12345, "started_at": 1.8e9, "ended_at": 1.8e9 + 9,
         "volumes": {"train_rows": 61, "train_frauds": 7, "test_rows": ROWS, "test_frauds": 400},
         "evaluation": evaluation, "privacy": {"epsilon": 0.125, "delta": 1e-6},
+        "settings": {"kind": "gbdt", "trees": 8, "max_depth": 6},
         "software": {"python": "3.99", "fraud-consortium": "7.7"}, **parts,
     }  # fmt: skip
 
@@ -78,6 +84,8 @@ def test_the_page_has_everything_and_fetches_nothing(card):
     for text in (
         "in force as cards", "0.125", "1e-06", *DIGESTS.values(), "7.7", "3.99", "bank-2", "not confirmed", "12,345",
         f"{card['evaluation']['test_ap']:.4f}", "Alert budgets", "Calibration", "nobody knows it", "ckks",
+        "gradient-boosted trees", "trees 8", "max_depth 6", "is_fraud", "&lt;channel&gt;", "shop, web",
+        "recall at 1 % alerts",
     ):  # fmt: skip
         assert text in page, text
     assert re.findall(r"(?:src|href)=\"(?!data:)", page) == []
@@ -101,7 +109,9 @@ def test_a_model_that_was_trained_in_the_open_says_so_first():
     page = render(card_of({}, warning=NOT_ENCRYPTED, in_force=False, privacy={}))
     assert page.index(NOT_ENCRYPTED) < page.index("<h2>")
     assert "not in force" in page
-    assert "no privacy noise" in page
+    assert "Privacy noise: none" in page
+    noised = card_of({}, privacy={}, settings={"kind": "entity_tables", "noise_sigma": 2.0, "noise_banks": 2})
+    assert "exact" not in render(noised)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +127,36 @@ def test_whatever_an_evaluation_lacks_is_left_out(evaluation, capsys):
     render(card_of(evaluation, history=None, volumes={}, started_at=None))
     show_card(card_of(evaluation, volumes={}, started_at=None))
     assert "nan" not in capsys.readouterr().out.lower()
+
+
+def test_volumes_of_a_part_without_rows_and_of_a_table_are_said(capsys):
+    empty = {"train_rows": 61, "train_frauds": 7, "validation_rows": 0, "validation_frauds": 0}
+    shown = card_of({}, volumes=empty)
+    assert "<td>validation</td><td>none</td><td></td><td></td>" in render(shown)
+    show_card(shown)
+    assert "validation\tnone\t\t\n" in capsys.readouterr().out
+    table = card_of({}, volumes={"entities": {"terminal": {"transactions": 12000, "frauds": 60}}})
+    assert "<td>by terminal</td><td>12,000</td><td>60</td><td>0.0050</td>" in render(table)
+    show_card(table)
+    assert "by terminal\t12,000\t60\t0.0050\n" in capsys.readouterr().out
+
+
+def test_the_calibration_ends_where_its_points_do(card):
+    figure = Figure()
+    _calibration(figure, parts(card)[0])
+    highest = max(max(said, observed) for said, observed, _ in card["evaluation"]["test_calibration"])
+    assert highest < figure.axes[0].get_xlim()[1] < 2 * highest
+    assert highest < figure.axes[0].get_ylim()[1] < 2 * highest
+
+
+def test_the_text_says_what_was_learned_from_which_features(card, capsys):
+    show_card(card)
+    lines = capsys.readouterr().out.splitlines()
+    for line in (
+        "kind\tgbdt: gradient-boosted trees", "settings\ttrees 8", "label\tis_fraud", "recall at 1 % alerts\t",
+        "<channel>\tcategorical\tshop, web", "privacy noise\tnone: the sums that are opened are exact",
+    ):  # fmt: skip
+        assert any(one.startswith(line) for one in lines), line
 
 
 def test_the_text_has_the_rows_once_and_the_curve_as_points(card, capsys):

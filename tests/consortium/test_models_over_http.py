@@ -12,7 +12,7 @@ from consortium.access.service import Role, create_token
 from consortium.cli.main import main
 from tests.common.http_service import served
 from tests.common.http_training import run_training
-from tests.common.tables_learning import build
+from tests.common.tables_learning import SETTINGS, build
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,14 @@ def test_the_bytes_are_named_by_their_hash_also_where_the_digest_is_another(worl
     assert hashlib.sha256(content).hexdigest() == view["sha256"]
     assert view["sha256"] != view["digest"]  # a risk table's digest is of its counts
     assert operator.get(f"/v1/models/{training.id}/card").json()["sha256"] == view["sha256"]
+
+
+def test_a_tables_card_says_how_much_it_counts_and_with_which_settings(world):
+    operator, training, _ = world
+    card = operator.get(f"/v1/models/{training.id}/card").json()
+    assert card["volumes"]["entities"]["terminal"]["transactions"] == 5 * 300  # of five banks' rows, see `rows_of`
+    assert 0 < card["volumes"]["entities"]["terminal"]["frauds"] < 5 * 300
+    assert card["settings"] == SETTINGS.model_dump(mode="json")
 
 
 def test_the_command_line_takes_what_its_list_shows(world):

@@ -223,7 +223,10 @@ def test_plans(operator, tmp_path):
     operator("plan", "show", "trees", code=REFUSED, says="plan 'trees': there is none")
     created = operator("plan", "create", "-", stdin=plan())
     assert "learns" not in created.text
-    assert "learns" in operator("plan", "show", "trees").text
+    shown = operator("plan", "show", "trees")
+    for said in ("learns", "gradient-boosted trees", "max_depth 3", "learning_rate 0.3", "test 20 %"):
+        assert said in shown.text, said
+    assert "f3\tnumeric\t" in shown.out.splitlines()
     check = operator.json("plan", "show", "trees")["check"]
     assert check["bytes_per_bank"] > 100_000
     assert "trees" in operator("plan", "list").out
