@@ -13,17 +13,17 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from bank_node.durable import Disk
-from bank_node.errors import HomeUnusable
+from bank_node.errors import HomeUnusable, ModelUnfit
 from bank_node.registry import ModelEntry
 from protocol.ids import DigestHex, Name
 
 log = structlog.get_logger("bank_node.in_force")
 FILE = "in-force.json"
-_DIGESTS: TypeAdapter[dict[str, str]] = TypeAdapter(dict[Name, DigestHex])
+_DIGESTS: TypeAdapter[dict[str, str | None]] = TypeAdapter(dict[Name, DigestHex | None])
 
 
 class InForce:
-    """Name → digest of the model in force, kept beside the models.
+    """Name → digest of the model in force, kept beside the models; None for a name that the operator has withdrawn.
 
     Args:
         folder: `models` in the home folder.
@@ -33,9 +33,9 @@ class InForce:
     def __init__(self, folder: Path, disk: Disk) -> None:
         self._path = folder / FILE
         self._disk = disk
-        self._told: dict[str, str] | None = None
+        self._told: dict[str, str | None] | None = None
 
-    def digests(self) -> dict[str, str]:
+    def digests(self) -> dict[str, str | None]:
         """What was told last; empty if nothing ever was.
 
         Raises:
@@ -49,7 +49,7 @@ class InForce:
                 raise HomeUnusable(self._path, "not a table of models in force", advice) from error
         return self._told
 
-    def note(self, told: Mapping[str, str] | None) -> None:
+    def note(self, told: Mapping[str, str | None] | None) -> None:
         """Keeps what the service tells, if it is anything new; None if it has told nothing."""
         if told is None:
             return
@@ -63,24 +63,48 @@ class InForce:
         self._told = dict(told)
 
 
-def preferred(scoring: Sequence[ModelEntry], in_force: Mapping[str, str]) -> tuple[ModelEntry, str]:
+def is_withdrawn(name: str, in_force: Mapping[str, str | None]) -> bool:
+    """Whether the operator has left no model in force under a name that may have had one."""
+    return name in in_force and in_force[name] is None
+
+
+def preferred(scoring: Sequence[ModelEntry], in_force: Mapping[str, str | None]) -> tuple[ModelEntry, str]:
     """The model to score with when none is named, and why it is this one.
 
     Args:
         scoring: models of this node that score, the newest last; at least one.
         in_force: name → digest.
+
+    Raises:
+        ModelUnfit: all of them are withdrawn.
     """
+    every, scoring = scoring, [entry for entry in scoring if not is_withdrawn(entry.name, in_force)]
+    if not scoring:
+        raise _withdrawn(", ".join(sorted({entry.name for entry in every})))
     held = [entry for entry in scoring if in_force.get(entry.name) == entry.digest]
     if held:
         return held[-1], f"in force as {held[-1].name}"
     newest = scoring[-1]
-    if newest.name in in_force:
-        why = f"model {in_force[newest.name][:16]} is in force as {newest.name}, but is not on this node"
+    if (digest := in_force.get(newest.name)) is not None:
+        why = f"model {digest[:16]} is in force as {newest.name}, but is not on this node"
         return newest, f"the newest on this node; {why}"
     return newest, f"the newest on this node; none is in force as {newest.name}"
 
 
-def named(name_or_digest: str, entries: Sequence[ModelEntry], in_force: Mapping[str, str]) -> str:
-    """The digest of the model in force under a name, if this node holds it; else what was given."""
+def named(name_or_digest: str, entries: Sequence[ModelEntry], in_force: Mapping[str, str | None]) -> str:
+    """The digest of the model in force under a name, if this node holds it; else what was given.
+
+    Raises:
+        ModelUnfit: the name is withdrawn. A digest overrules that: somebody means this one model.
+    """
     digest = in_force.get(name_or_digest, name_or_digest)
+    if digest is None:
+        raise _withdrawn(name_or_digest)
     return digest if any(entry.digest == digest for entry in entries) else name_or_digest
+
+
+def _withdrawn(names: str) -> ModelUnfit:
+    return ModelUnfit(
+        f"model {names}", expected="one in force", got="none: the operator has withdrawn it",
+        advice="it scores again once one is promoted; until then only a model that --model names by its digest",
+    )  # fmt: skip

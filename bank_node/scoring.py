@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 
 def choose_model(
-    registry: Registry, name_or_digest: str | None, in_force: Mapping[str, str]
+    registry: Registry, name_or_digest: str | None, in_force: Mapping[str, str | None]
 ) -> tuple[ModelEntry, ScoringModel, str]:
     """The model that was asked for; without a name one that is in force, or else the newest that scores.
 
     Args:
         registry: the models of this node.
         name_or_digest: what was asked for.
-        in_force: name → digest.
+        in_force: name → digest, None where it was withdrawn.
 
     Returns:
         Its entry, the model, and why it is this one.
 
     Raises:
-        ModelUnfit: there is none, or it does not score.
+        ModelUnfit: there is none, it was withdrawn, or it does not score.
     """
     from learning.models import OTHERS, READERS  # noqa: PLC0415  # pulls in pandas
 

@@ -51,7 +51,7 @@ def await_work(runtime: Runtime, node: str, wait_s: float, ticket: int | None = 
         runtime.notifier.wait(node, ticket, min(left, runtime.notifier.patience_s))
 
 
-def _read_in_force(runtime: Runtime) -> dict[str, str]:
+def _read_in_force(runtime: Runtime) -> dict[str, str | None]:
     with runtime.db.reading("models.in_force") as s:
         return digests_in_force(s)
 

@@ -42,7 +42,7 @@ class Runtime:
         clock: the time.
         states: this process' learning states.
         standings: node → where it stands in its trainings.
-        in_force: name → digest of the model in force.
+        in_force: name → digest of the model in force, None where it was withdrawn.
     """
 
     db: Database
@@ -52,7 +52,7 @@ class Runtime:
     clock: Clock
     states: LearningStates
     standings: Foreseen[list[Any]]
-    in_force: Remembered[dict[str, str]] = field(default_factory=lambda: Remembered(_IN_FORCE_S))
+    in_force: Remembered[dict[str, str | None]] = field(default_factory=lambda: Remembered(_IN_FORCE_S))
 
     @contextmanager
     def act(self, name: str) -> Iterator[Act]:

@@ -153,11 +153,12 @@ class Work(WireModel):
     """`GET /v1/work?wait=SECONDS`: everything that this node owes now; empty if the wait ran out.
 
     Attributes:
-        in_force: digest of the model in force by name, for every name that has one; None if nothing is said of it.
+        in_force: digest of the model in force by name, for every name that has one, and None for a name that was
+            withdrawn; None for all if nothing is said of it.
     """
 
     items: tuple[WorkItem, ...] = ()
-    in_force: dict[Name, DigestHex] | None = None
+    in_force: dict[Name, DigestHex | None] | None = None
 
 
 class Accepted(WireModel):

@@ -16,14 +16,15 @@ from bank_node.home import Home
 @json_option
 @command_errors
 def models(home: Home, as_json: bool) -> None:
-    """List the models and entity tables on this node: * marks the newest of a name, `in force` the promoted one.
+    """List the models and entity tables on this node: * marks the newest of a name, `in force` the promoted one,
+    `withdrawn` those of a name that the operator has withdrawn.
 
     \b
     Example:
       bank-node models
     """
     from bank_node.durable import Disk  # noqa: PLC0415  # `--help` answers without it
-    from bank_node.in_force import InForce  # noqa: PLC0415
+    from bank_node.in_force import InForce, is_withdrawn  # noqa: PLC0415
     from bank_node.registry import Registry  # noqa: PLC0415
 
     home.require_enrolled()
@@ -32,7 +33,8 @@ def models(home: Home, as_json: bool) -> None:
     rows: list[dict[str, Any]] = [
         {"name": e.name, "digest": e.digest, "training": e.training, "rounds": e.rounds,
          "kind": e.kind, "protection": e.plan.protection.level.value,
-         "current": current.get(e.name) == e.digest, "in_force": in_force.get(e.name) == e.digest}
+         "current": current.get(e.name) == e.digest, "in_force": in_force.get(e.name) == e.digest,
+         "withdrawn": is_withdrawn(e.name, in_force)}
         for e in registry.entries()
     ]  # fmt: skip
     if as_json:
@@ -41,7 +43,7 @@ def models(home: Home, as_json: bool) -> None:
     for row in rows:
         mark = "*" if row["current"] else " "
         open_text = "  TRAINED WITHOUT ENCRYPTION" if row["protection"] == "none" else ""
-        standing = "  in force" if row["in_force"] else ""
+        standing = "  in force" if row["in_force"] else "  withdrawn" if row["withdrawn"] else ""
         click.echo(
             f"{mark} {row['name']}  {row['kind']}  {row['digest'][:16]}  {row['rounds']} rounds{standing}{open_text}"
         )

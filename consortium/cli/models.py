@@ -19,7 +19,7 @@ EXIT_FAILED = 1
 
 @click.group()
 def model() -> None:
-    """List, fetch, promote and roll back released models."""
+    """List, fetch, promote, roll back and withdraw released models."""
 
 
 @model.command("list")
@@ -177,3 +177,21 @@ def rollback(name: str, url: str, token: str, as_json: bool) -> None:
         show_json(view)
     else:
         click.echo(f"model {view['digest'][:16]} of training {view['training']} is in force again as {view['name']}")
+
+
+@model.command()
+@click.argument("name")
+@service_options
+def withdraw(name: str, url: str, token: str, as_json: bool) -> None:
+    r"""Leave no model in force under a name. The banks' nodes score with none of this name until one is promoted,
+    unless somebody there names one by its digest.
+
+    \b
+    Example:
+      consortium model withdraw fraud-2026
+    """
+    view = Service(url, token).post(f"/v1/models/{name}/withdrawal")
+    if as_json:
+        show_json(view)
+    else:
+        click.echo(f"no model is in force as {view['name']} any more; withdrawn: {view['digest'][:16]}")

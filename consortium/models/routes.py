@@ -91,3 +91,12 @@ def rollback(call: Call) -> ModelView:
         view = _view(service.rollback(s, call.path["model"], by=call.actor, now=now), current=True)
     call.runtime.in_force.forget()
     return view
+
+
+@routes.add("POST", "/v1/models/{model}/withdrawal", access=Access.OPERATOR, response=ModelView)
+def withdraw(call: Call) -> ModelView:
+    """Leaves no model in force under a name, so that the banks' nodes score with none of it, until one is promoted."""
+    with call.runtime.act("models.withdraw") as (s, _, now):
+        view = _view(service.withdraw(s, call.path["model"], by=call.actor, now=now), current=False)
+    call.runtime.in_force.forget()
+    return view

@@ -1,7 +1,8 @@
 """Releasing, finding, promoting and rolling back models.
 
 A training that completes *releases* its model. A released model is *in force* once it is promoted, under its plan's
-name, until another one is promoted or it is rolled back. A name alone means the model in force.
+name, until another one is promoted, it is rolled back, or the name is withdrawn, which leaves none in force. A name
+alone means the model in force.
 """
 
 from __future__ import annotations
@@ -93,23 +94,26 @@ def in_force(s: Session, name: str) -> str | None:
     return stack[-1] if stack else None
 
 
-def digests_in_force(s: Session) -> dict[str, str]:
-    """Name → digest of the model in force, for every name that has one."""
+def digests_in_force(s: Session) -> dict[str, str | None]:
+    """Name → digest of the model in force, for every name that has one; None for a name that was withdrawn."""
     log = select(PromotionRow.name, PromotionRow.act, ModelRow.digest)
     log = log.join(ModelRow, ModelRow.training == PromotionRow.training).order_by(PromotionRow.id)
-    return {name: stack[-1] for name, stack in _replayed(s.execute(log)).items()}
+    return {name: stack[-1] if stack else None for name, stack in _replayed(s.execute(log)).items()}
 
 
 def _replayed(log: Iterable[tuple[str, str, str]]) -> dict[str, list[str]]:
-    """Each name's models, the one in force last: a promotion puts one on top, a rollback takes the top one off.
+    """Each name's models, the one in force last: a promotion puts one on top, a rollback takes the top one off, a
+    withdrawal takes all of them off.
 
-    What was rolled back is gone from the stack, so that a later rollback never puts a withdrawn model back.
+    What was taken off is gone from the stack, so that a later rollback never puts a withdrawn model back.
     """
     stacks: dict[str, list[str]] = {}
     for name, act, model in log:
         stack = stacks.setdefault(name, [])
         if act == "promote":
             stack.append(model)
+        elif act == "withdraw":
+            stack.clear()
         else:
             stack.pop()
     return stacks
@@ -117,7 +121,7 @@ def _replayed(log: Iterable[tuple[str, str, str]]) -> dict[str, list[str]]:
 
 def list_models(s: Session) -> list[tuple[ModelRow, bool]]:
     """All models, newest first, each with whether it is in force."""
-    current = {name: stack[-1] for name, stack in _replayed(s.execute(_LOG)).items()}
+    current = {name: stack[-1] for name, stack in _replayed(s.execute(_LOG)).items() if stack}
     rows = s.scalars(select(ModelRow).order_by(*_NEWEST_FIRST))
     return [(row, current.get(row.name) == row.training) for row in rows]
 
@@ -168,10 +172,32 @@ def rollback(s: Session, name: str, *, by: str, now: float) -> ModelRow:
     if len(stack) == 1:
         raise NothingToRollBack(
             f"model {name}: no model was in force before the present one; `consortium model promote` puts another in "
-            "force"
+            f"force, `consortium model withdraw {name}` leaves none in force"
         )
     s.add(PromotionRow(name=name, training=stack[-2], act="rollback", at=now, by=by))
     return s.get_one(ModelRow, stack[-2])
+
+
+def withdraw(s: Session, name: str, *, by: str, now: float) -> ModelRow:
+    """Leaves no model in force under a name, until one is promoted; again does nothing.
+
+    Also where none was promoted yet: banks score with the newest one then, and no longer from now on.
+
+    Returns:
+        The model that was in force last, or else the newest.
+
+    Raises:
+        ModelMissing: no model of this name was ever released.
+    """
+    _lock(s, name)
+    row, _ = find_for_card(s, name)
+    if row.name != name:
+        raise ModelMissing(f"model {name}: expected a name, got a model of {row.name}; withdraw that name")
+    last = s.execute(_LOG.where(PromotionRow.name == name).order_by(None).order_by(PromotionRow.id.desc())).first()
+    if last is not None and last.act == "withdraw":
+        return s.get_one(ModelRow, last.training)
+    s.add(PromotionRow(name=name, training=row.training, act="withdraw", at=now, by=by))
+    return row
 
 
 def _lock(s: Session, name: str) -> None:

@@ -33,10 +33,11 @@ class ModelRow(Base):
 
 
 class PromotionRow(Base):
-    """One act in the log of a name: ``promote`` puts a model in force, ``rollback`` withdraws the one that is.
+    """One act in the log of a name: ``promote`` puts a model in force, ``rollback`` withdraws the one that is and puts
+    the one before it back, ``withdraw`` leaves none in force.
 
     Attributes:
-        training: the model that is in force after the act.
+        training: the model that is in force after the act, or that was withdrawn by it.
     """
 
     __tablename__ = "promotions"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bank_node.durable import Disk
-from bank_node.errors import HomeUnusable
+from bank_node.errors import HomeUnusable, ModelUnfit
 from bank_node.in_force import FILE, InForce, named, preferred
 from bank_node.registry import ModelEntry
 from protocol.ids import sha256_hex
@@ -33,6 +33,8 @@ HELD = [entry(A, "cards"), entry(B, "cards"), entry(C, "transfers")]  # the newe
         ({"transfers": UNKNOWN}, C, f"the newest on this node; model {UNKNOWN[:16]} is in force as transfers, but"),
         ({"transfers": UNKNOWN, "cards": A}, A, "in force as cards"),
         ({"transfers": A}, C, "the newest"),  # another name's model
+        ({"transfers": None}, B, "the newest on this node; none is in force as cards"),  # withdrawn, however new
+        ({"transfers": None, "cards": A}, A, "in force as cards"),
     ],
 )  # fmt: skip
 def test_without_a_name_the_one_in_force_scores_if_it_is_here(in_force, digest, why):
@@ -48,6 +50,15 @@ def test_a_name_means_its_model_in_force_if_it_is_here():
     assert named(B[:8], HELD, {"cards": A}) == B[:8]
 
 
+def test_what_is_withdrawn_scores_only_by_its_digest():
+    withdrawn = {"cards": None, "transfers": None}
+    with pytest.raises(ModelUnfit, match=r"model cards, transfers: .*the operator has withdrawn it"):
+        preferred(HELD, withdrawn)
+    with pytest.raises(ModelUnfit, match=r"model cards: .*names by its digest"):
+        named("cards", HELD, withdrawn)
+    assert named(B[:8], HELD, withdrawn) == B[:8]
+
+
 def test_what_was_told_outlives_the_process_and_is_written_only_when_it_is_new(tmp_path):
     steps = []
     told = InForce(tmp_path, Disk(steps.append))
@@ -58,6 +69,8 @@ def test_what_was_told_outlives_the_process_and_is_written_only_when_it_is_new(t
     told.note(None)  # an answer that says nothing of it
     assert len(steps) == written
     assert InForce(tmp_path, Disk()).digests() == {"cards": A}
+    told.note({"cards": None})  # withdrawn, also for those who did not hear of the promotion
+    assert InForce(tmp_path, Disk()).digests() == {"cards": None}
     told.note({})  # nothing is in force any more
     assert InForce(tmp_path, Disk()).digests() == {}
 

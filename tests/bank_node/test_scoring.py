@@ -9,7 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from bank_node.cli import main
+from bank_node.durable import Disk
 from bank_node.exit_codes import ExitCode
+from bank_node.in_force import InForce
 from bank_node.look_back import look_back
 from learning.algorithms import AnySettings
 from learning.errors import DataRejected
@@ -199,6 +201,19 @@ def test_a_model_is_named_by_its_name_or_six_characters_of_its_digest(bank, tmp_
         done = bank_node(bank, "score", file, "--out", str(tmp_path / "s.csv"), "--model", name)
         assert done.exit_code == ExitCode.MODEL
         assert "a model's name (card-fraud, small)" in done.stderr
+
+
+def test_a_model_that_was_withdrawn_scores_only_where_its_digest_is_named(bank, tmp_path, rows):
+    entry = train_alone(bank, plan())
+    InForce(bank.models, Disk()).note({"card-fraud": None})
+    file = write(tmp_path / "today.dat", rows[rows["time"] >= LAST])
+    for more in ([], ["--model", "card-fraud"]):
+        done = bank_node(bank, "score", file, "--out", str(tmp_path / "s.csv"), *more)
+        assert done.exit_code == ExitCode.MODEL
+        assert "model card-fraud: expected one in force, got none: the operator has withdrawn it" in done.stderr
+        assert not (tmp_path / "s.csv").exists()
+    assert score(bank, tmp_path, file, "--model", entry.digest[:8])[1]["digest"] == entry.digest
+    assert "  withdrawn" in bank_node(bank, "models").output
 
 
 def test_identifiers_pass_through_as_they_are_written_and_the_highest_scores_are_alerts(bank, tmp_path, rows):

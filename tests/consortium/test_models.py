@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, select
 
 from consortium.db import Database
 from consortium.models import service
 from consortium.models.errors import ModelAmbiguous, ModelMissing, NothingToRollBack
+from consortium.models.tables import PromotionRow
 from consortium.trainings.tables import Training
 from protocol.ids import sha256_hex
 
@@ -45,13 +46,18 @@ def database(tmp_path):
 
 
 def act(database: Database, what: str) -> str:
-    """Promotes a letter's model, or rolls back for `<`; the letter that is in force then, or `!` for a refusal."""
+    """Promotes a letter's model, rolls back for `<` or withdraws for `-`; the letter that is in force then, `-` for
+    none, or `!` for a refusal.
+    """
     try:
         with database.transaction("test.act") as s:
             if what == "<":
                 return service.rollback(s, NAME, by="test", now=0.0).training[-1]
+            if what == "-":
+                service.withdraw(s, NAME, by="test", now=0.0)
+                return "-"
             return service.promote(s, digest_of(what), by="test", now=0.0).training[-1]
-    except NothingToRollBack:
+    except (NothingToRollBack, ModelMissing):
         return "!"
 
 
@@ -65,6 +71,9 @@ def act(database: Database, what: str) -> str:
         ("AA<", "AA!"),  # promoted twice is promoted once
         ("AB<<C<", "ABA!CA"),  # a refusal changes nothing
         ("ABCD<<C<<", "ABCDCBCBA"),
+        ("A-B<", "A-B!"),  # a rollback never reaches behind a withdrawal
+        ("AB-<-A<", "AB-!-A!"),
+        ("-A<-", "-A!-"),  # before anything is promoted
     ],
 )
 def test_a_rollback_takes_back_the_last_promotion_that_still_stands(database, acts, in_force):
@@ -72,7 +81,11 @@ def test_a_rollback_takes_back_the_last_promotion_that_still_stands(database, ac
         assert act(database, what) == expected
         with database.reading("test.look") as s:
             current = service.in_force(s, NAME)
-            assert current is not None
+            if current is None:
+                assert expected in {"!", "-"}
+                assert service.digests_in_force(s) == {NAME: None}
+                assert not any(shown for _, shown in service.list_models(s))
+                continue
             assert expected in {"!", current[-1]}
             assert service.digests_in_force(s) == {NAME: digest_of(current[-1])}
             assert [row.training for row, shown in service.list_models(s) if shown] == [current]
@@ -89,6 +102,23 @@ def test_a_name_means_nothing_until_a_model_is_promoted(database):
         assert service.find_model(s, digest_of("B")).training == service.find_model(s, "fraud-B").training == "fraud-B"
     with database.transaction("test.act") as s, pytest.raises(ModelMissing, match="none is in force"):
         service.rollback(s, NAME, by="test", now=0.0)
+
+
+def test_a_withdrawal_names_the_model_once_and_says_who_did_it(database):
+    act(database, "B")
+    for by in ("ann", "bob"):  # again does nothing
+        with database.transaction("test.act") as s:
+            assert service.withdraw(s, NAME, by=by, now=7.0).training == "fraud-B"
+    with database.reading("test.look") as s:
+        log = list(s.scalars(select(PromotionRow).order_by(PromotionRow.id)))
+        assert [(row.act, row.training, row.by) for row in log] == [
+            ("promote", "fraud-B", "test"), ("withdraw", "fraud-B", "ann"),
+        ]  # fmt: skip
+    with database.transaction("test.act") as s:
+        with pytest.raises(ModelMissing, match="there is none"):
+            service.withdraw(s, "nobody", by="test", now=0.0)
+        with pytest.raises(ModelMissing, match="expected a name, got a model of fraud"):
+            service.withdraw(s, "fraud-B", by="test", now=0.0)
 
 
 def test_only_a_digest_or_a_training_says_what_to_promote(database):

@@ -48,6 +48,12 @@ def test_a_released_model_is_in_force_once_it_is_promoted_and_the_nodes_hear_of_
     assert operator.post("/v1/models/tables/rollback").status_code == 409
     assert node.work().in_force == {"tables": training.model_digest}  # a refused act changes nothing
 
+    withdrawn = operator.post("/v1/models/tables/withdrawal").json()
+    assert (withdrawn["digest"], withdrawn["in_force"]) == (training.model_digest, False)
+    assert node.work().in_force == {"tables": None}
+    assert operator.get("/v1/models/tables").status_code == 404
+    assert operator.post("/v1/models/nobody/withdrawal").status_code == 404
+
 
 def test_the_bytes_are_named_by_their_hash_also_where_the_digest_is_another(world):
     operator, training, _ = world
@@ -81,3 +87,4 @@ def test_the_command_line_takes_what_its_list_shows(world):
         assert digest in run("card", beginning).output
     assert digest in run("card", "tables").output
     assert run("promote", "0" * 12).exit_code == 3
+    assert run("withdraw", "tables").output == f"no model is in force as tables any more; withdrawn: {digest}\n"

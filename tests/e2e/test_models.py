@@ -51,15 +51,15 @@ class Life:
     def in_force(self) -> list[str]:
         return [model["digest"] for model in self.ask("model", "list") if model["in_force"]]
 
-    def wait_until_banks_know(self, digest: str) -> None:
+    def wait_until_banks_know(self, digest: str, standing: str = "in_force") -> None:
         """Those that hold both models."""
         until = time.monotonic() + 60
         for node in self.consortium.nodes[:3]:
-            while [model["digest"] for model in node.models() if model["in_force"]] != [digest]:
+            while digest not in [model["digest"] for model in node.models() if model[standing]]:
                 assert time.monotonic() < until, node.models()
                 time.sleep(0.2)
 
-    def score(self, tmp_path, *options: str, bank: int = 0):
+    def score(self, tmp_path, *options: str, bank: int = 0, code: int = 0):
         rows = tmp_path / "today.parquet"
         simulated_rows(9, 50, COLUMNS).drop(columns="fraud").to_parquet(rows)
         done = subprocess.run(
@@ -67,8 +67,8 @@ class Life:
              str(self.consortium.nodes[bank].home), *options],
             env=clean_environment(), capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        assert done.returncode == code, done.stderr
+        return done.stderr if code else json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +101,16 @@ def test_a_model_scores_when_it_is_promoted_and_no_longer_when_it_is_rolled_back
     assert life.score(tmp_path, "--model", NAME)["digest"] == first
     assert life.score(tmp_path, "--model", second[:12])["digest"] == second
     refused = life.run("model", "rollback", NAME)
+    assert f"consortium model withdraw {NAME}" in refused.stderr
     assert refused.returncode == 3
     assert "no model was in force before" in refused.stderr
     assert life.in_force() == [first]
+
+    life.ask("model", "withdraw", NAME)
+    assert life.in_force() == []
+    life.wait_until_banks_know(first, "withdrawn")
+    assert "the operator has withdrawn it" in life.score(tmp_path, code=12)
+    assert life.score(tmp_path, "--model", first[:12])["digest"] == first
 
 
 def test_bytes_are_fetched_verified_and_written_whole(life, tmp_path):
