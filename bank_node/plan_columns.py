@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from learning.algorithms import AnySettings
+from learning.derived_names import profile_names
 from learning.entities import EntityTableSettings
-from learning.profiles import profile_names
 from learning.risk_table import RiskTable
 from learning.schema import TimeFeature
 from protocol.features import FeatureRecipe

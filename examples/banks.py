@@ -7,7 +7,8 @@ import pandas as pd
 from examples.simulator import SimulationSettings, simulate
 from examples.simulator.features import transaction_features
 from examples.simulator.vocabulary import CATEGORY_NAMES, CHANNELS
-from learning.profiles import customer_profiles, profile_names
+from learning.derived_names import profile_names
+from learning.profiles import customer_profiles
 from learning.schema import BooleanFeature, CategoricalFeature, FeatureSchema, NumericFeature, Split, TimeFeature
 
 SETTINGS = SimulationSettings(banks=5, customers=2500, terminals=500, days=60, seed=7)

@@ -14,6 +14,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from learning.algorithms import AnySettings
+from learning.derived_names import profile_names, risk_names
 from learning.random_trees_settings import PrivacySettings
 from learning.schema import BooleanFeature, CategoricalFeature, FeatureSchema, NumericFeature, Split, TimeFeature
 from protocol.features import FeatureRecipe
@@ -72,7 +73,15 @@ field can be changed afterwards. A small one:
     bank-node check-plan plan.json                # at a bank: would it take part, and if not, why
 
 A field that is not listed here is refused, what has no default must be given, and `consortium plan check` says which
-rules between fields are broken. This page is made from the models that check plans:
+rules between fields are broken.
+
+A feature is a column of every bank's own file, or one that the plan's `features` make: of a window of 7 days
+`{"`, `".join(profile_names([7]))}`, and of an
+entity table over `terminal` `{"`, `".join(risk_names(["terminal"], [7]))}`.
+No name is reserved. Where one looks like these and nothing in the plan makes it, `plan check` and `plan create` warn:
+every bank's file must have such a column then.
+
+This page is made from the models that check plans:
 `python -m examples.plan_reference > docs/plans.md`.
 """
 

@@ -16,20 +16,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from learning.columns import count_of, first_of, no_numbers, places, require_columns, timestamps
+from learning.derived_names import profile_names
 from learning.errors import DataRejected
 
 jit: Any = nb.njit(nogil=True, cache=True)
 _DAY_NS = 86_400_000_000_000
 _HOUR_NS = 3_600_000_000_000
 _FEATURES_A_WINDOW = 4
-
-
-def profile_names(windows_days: Sequence[int]) -> list[str]:
-    """Names of the features, in the order of `customer_profiles`' columns."""
-    by_window = [
-        f"customer_{what}_{window}d" for window in windows_days for what in ("count", "amount", "mean", "ratio")
-    ]
-    return [*by_window, "customer_hours_since_last"]
 
 
 def customer_profiles(

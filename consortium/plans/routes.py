@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pydantic import Field
+from sqlalchemy import select
 
 from consortium.http.call import Call
 from consortium.http.route import Access, Query, Routes
 from consortium.members.service import active_nodes
 from consortium.plans import service
 from consortium.plans.service import PlanCheck
+from consortium.trainings.tables import Training
 from protocol.ids import DigestHex, Name
 from protocol.plan import Plan
 from protocol.statements import WireModel
@@ -47,11 +49,13 @@ class BanksQuery(Query):
 
 def _checked(call: Call, plan: Plan) -> PlanView:
     banks = call.query.banks
+    with call.runtime.db.reading("plans.around") as s:
+        enrolled = {row.id for row in active_nodes(s)}
+        named = s.scalars(select(Training).where(Training.id.in_(plan.features.entity_tables)))
+        tables = {training.id: training.plan for training in named}
     if banks is None:
-        with call.runtime.db.reading("plans.banks") as s:
-            enrolled = {row.id for row in active_nodes(s)}
         banks = len(enrolled if plan.cohort.nodes is None else enrolled & set(plan.cohort.nodes))
-    check = service.check_plan(plan, banks=max(banks, plan.cohort.min_banks, 2))
+    check = service.check_plan(plan, banks=max(banks, plan.cohort.min_banks, 2), tables=tables)
     return PlanView(plan=plan, digest=plan.digest(), check=check)
 
 

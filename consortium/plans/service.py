@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import select
@@ -11,6 +12,7 @@ import crypto
 from consortium.plans.errors import PlanInvalid, PlanMissing, PlanNameTaken
 from consortium.plans.first_query import FirstQuery, first_query
 from consortium.plans.tables import PlanRow
+from consortium.plans.unmade import unmade_features
 from crypto.errors import CryptoError
 from protocol.committee import size_and_threshold
 from protocol.errors import CommitteeTooWeak
@@ -66,12 +68,13 @@ _NOT_JUDGED = (
 )
 
 
-def check_plan(plan: Plan, *, banks: int) -> PlanCheck:
+def check_plan(plan: Plan, *, banks: int, tables: Mapping[str, Plan]) -> PlanCheck:
     """Builds the algorithm, derives the parameters, and says what comes of them.
 
     Args:
         plan: the plan.
         banks: how many would take part.
+        tables: training → its plan, of those that `features.entity_tables` names and that there are.
 
     Raises:
         PlanInvalid: the learning settings or the protection do not work; the sentence names the field.
@@ -79,17 +82,28 @@ def check_plan(plan: Plan, *, banks: int) -> PlanCheck:
     query = first_query(plan.name, plan.learning)
     if not query.name:
         raise PlanInvalid(f"plan {plan.name!r}: learning: the algorithm asks for no sum at all")
+    warnings = ([] if query.is_judged else [_NOT_JUDGED]) + _warned_of_features(plan, tables)
     if plan.protection.level is ProtectionLevel.NONE:
         return PlanCheck(
             banks=banks, committee_size=0, threshold=0, bytes_per_value=8.0, error_units=0.0, smudging_bits=0,
             first_query=query.name, first_values=query.length, rounds_expected=query.rounds,
             bytes_per_bank=8 * query.values, collusion=(), settings=query.settings,
-            warnings=(_IN_THE_CLEAR,) if query.is_judged else (_IN_THE_CLEAR, _NOT_JUDGED),
+            warnings=(_IN_THE_CLEAR, *warnings),
         )  # fmt: skip
-    return _check_encrypted(plan, banks, query)
+    return _check_encrypted(plan, banks, query, warnings)
 
 
-def _check_encrypted(plan: Plan, banks: int, query: FirstQuery) -> PlanCheck:
+def _warned_of_features(plan: Plan, tables: Mapping[str, Plan]) -> list[str]:
+    found = {training: table for training, table in tables.items() if table.learning["kind"] == "entity_tables"}
+    missing = [training for training in plan.features.entity_tables if training not in found]
+    settings = [first_query(table.name, table.learning).settings for table in found.values()]
+    return [
+        *(f"features.entity_tables: {training} is no training of entity tables here" for training in missing),
+        *unmade_features(plan, settings),
+    ]
+
+
+def _check_encrypted(plan: Plan, banks: int, query: FirstQuery, warnings: list[str]) -> PlanCheck:
     protection = plan.protection
     try:
         size, threshold = size_and_threshold(plan, banks)
@@ -98,7 +112,6 @@ def _check_encrypted(plan: Plan, banks: int, query: FirstQuery) -> PlanCheck:
         rows = crypto.collusion_table(size, threshold, agreement=protection.agreement, colluders=protection.colluders)
     except (CommitteeTooWeak, CryptoError) as error:
         raise PlanInvalid(f"plan {plan.name!r}: protection for {banks} banks: {error}") from error
-    warnings = [] if query.is_judged else [_NOT_JUDGED]
     if not protection.agreement and threshold < crypto.default_threshold(size):
         warnings.append(
             f"threshold {threshold} of {size} without agreement: a lying server could open two sums of one round"

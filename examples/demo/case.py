@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from learning.profiles import profile_names
+from learning.derived_names import profile_names
 
 #: Days after which a fraud is confirmed: later labels neither train nor count in an entity table.
 LABEL_DELAY_DAYS = 7

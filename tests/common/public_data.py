@@ -17,8 +17,8 @@ from benchmarks.accuracy import CASES
 from benchmarks.learning import banks_of, entity_sets, read_table, split_by_days
 from benchmarks.partition import partition
 from benchmarks.shared_intelligence import Columns, bank_of, table_settings
+from learning.derived_names import profile_names
 from learning.entities import EntityTableSettings
-from learning.profiles import profile_names
 from learning.schema import Dataset, FeatureSchema, Part, Split, TimeFeature
 
 BANKS = 5

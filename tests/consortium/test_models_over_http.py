@@ -72,6 +72,24 @@ def test_a_tables_card_says_how_much_it_counts_and_with_which_settings(world):
     assert card["settings"] == SETTINGS.model_dump(mode="json")
 
 
+def test_a_plan_is_warned_of_features_that_its_tables_do_not_make(world):
+    operator, training, _ = world
+    listed = [{"kind": "numeric", "name": f"terminal_risk_{days}d"} for days in (7, 14)]
+    inputs = {"features": listed, "label": "fraud", "split": {"test_share": 0.2}}
+    nobody = "0" * 8 + "-0000" * 3 + "-" + "0" * 12
+
+    def warnings(*tables):
+        recipe = {"time": "time", "entity_tables": tables}
+        plan = {"name": "with-tables", "learning": {"kind": "gbdt", "inputs": inputs}, "features": recipe}
+        return operator.post("/v1/plans/check", json=plan, timeout=60).json()["check"]["warnings"]
+
+    (said,) = warnings(training.id)  # its windows are the settings' default, which its plan does not write down
+    assert "'terminal_risk_14d' is called like a derived feature" in said
+    missing, *unmade = warnings(nobody)
+    assert missing == f"features.entity_tables: {nobody} is no training of entity tables here"
+    assert len(unmade) == 2
+
+
 def test_the_command_line_takes_what_its_list_shows(world):
     operator, training, _ = world
     token = operator.headers["Authorization"].removeprefix("Bearer ")

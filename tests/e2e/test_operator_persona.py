@@ -220,6 +220,10 @@ def test_plans(operator, tmp_path):
         asked = plan(learning=blind, protection={"level": level})
         assert "no test rows" in operator("plan", "check", "-", stdin=asked).text
     assert "no test rows" not in operator("plan", "check", "-", stdin=plan(learning=trees)).text
+    slip = learning | {"inputs": schema_of(4) | {"features": [{"kind": "numeric", "name": "customer_mean_30d"}]}}
+    assert "warning: learning.inputs.features: 'customer_mean_30d' is" in operator(
+        "plan", "create", "-", "--dry-run", stdin=plan(learning=slip)
+    ).text  # fmt: skip
     operator("plan", "show", "trees", code=REFUSED, says="plan 'trees': there is none")
     created = operator("plan", "create", "-", stdin=plan())
     assert "learns" not in created.text

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from learning.derived_names import profile_names
 from learning.errors import DataRejected
-from learning.profiles import customer_profiles, profile_names
+from learning.profiles import customer_profiles
 
 WINDOWS = (1, 7, 30)
 

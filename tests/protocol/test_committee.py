@@ -114,14 +114,14 @@ def test_so_is_a_committee_that_has_become_too_small_for_its_colluders():
     with pytest.raises(CommitteeTooWeak, match="a threshold above the plan's 5 colluders, got 5 of 7"):
         committee_for(six, TRAINING, acceptances(7))
     with pytest.raises(PlanInvalid, match="a threshold above the plan's 5 colluders, got 5 of 7"):
-        check_plan(six, banks=7)
+        check_plan(six, banks=7, tables={})
 
 
 def test_what_a_plan_says_of_its_colluders_never_contradicts_its_threshold():
     for threshold in range(2, 10):
         for colluders in range(threshold):
             made = plan({"min_banks": 10}, committee_size=9, threshold=threshold, colluders=colluders, agreement=True)
-            learns = {row.who: row.learns for row in check_plan(made, banks=9).collusion}
+            learns = {row.who: row.learns for row in check_plan(made, banks=9, tables={}).collusion}
             (safe,) = [who for who, what in learns.items() if what.startswith("nothing: ")]
             assert f"up to {colluders} committee member" in safe
             assert f"{threshold} committee members and the server" in learns
