@@ -60,6 +60,17 @@ def choose_model(
     return entry, READERS[entry.kind](registry.model_bytes(entry)), why
 
 
+def others_in_force(registry: Registry, chosen: ModelEntry, in_force: Mapping[str, str | None]) -> list[ModelEntry]:
+    """Models of other names that score and are in force as well, so that one may have been meant."""
+    from learning.models import READERS  # noqa: PLC0415  # pulls in pandas
+
+    return [
+        entry
+        for entry in registry.entries()
+        if entry.name != chosen.name and entry.kind in READERS and in_force.get(entry.name) == entry.digest
+    ]
+
+
 def probabilities_of(model: ScoringModel, rows: RowsToScore, path: Path) -> NDArray[np.float64]:
     """Probability of fraud a row, float64 of shape (n,).
 

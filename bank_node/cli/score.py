@@ -93,6 +93,7 @@ def score(  # noqa: PLR0917  # click passes them by name
     from bank_node.scoring import (  # noqa: PLC0415
         alert_threshold,
         choose_model,
+        others_in_force,
         probabilities_of,
         require_none_of,
         require_writable,
@@ -103,7 +104,9 @@ def score(  # noqa: PLR0917  # click passes them by name
     require_writable(out)
     with open_node(home) as node:
         require_none_of(out, [file, *node.data.paths()])
-        entry, model, why = choose_model(node.registry, name, InForce(home.models, node.disk).digests())
+        in_force = InForce(home.models, node.disk).digests()
+        entry, model, why = choose_model(node.registry, name, in_force)
+        others = others_in_force(node.registry, entry, in_force) if name is None else []
         rows = node.data.for_scoring(entry.plan, file.absolute(), id_column=id_column)
     probabilities = probabilities_of(model, rows, file)
     threshold = None if share is None else alert_threshold(probabilities, share)
@@ -113,7 +116,9 @@ def score(  # noqa: PLR0917  # click passes them by name
     summary: dict[str, Any] = {
         "model": entry.name,
         "digest": entry.digest,
+        "training": entry.training,
         "why": why,
+        "also_in_force": [{"model": other.name, "digest": other.digest} for other in others],
         "rows": len(table),
         "out": str(out),
     }
@@ -123,6 +128,13 @@ def score(  # noqa: PLR0917  # click passes them by name
         summary |= {"history": reach.to_dict(), "warnings": reach.warnings()}
         for warning in reach.warnings():
             click.echo(f"bank-node: warning: {warning}", err=True)
+    if others:
+        named = ", ".join(f"{other.name} ({other.digest[:16]})" for other in others)
+        click.echo(
+            f"bank-node: scored with {entry.name} ({entry.digest[:16]}), the newest in force; also in force: {named}; "
+            "--model NAME says which",
+            err=True,
+        )
     if as_json:
         show_json(summary)
         return

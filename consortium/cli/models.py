@@ -15,6 +15,7 @@ from consortium.cli.output import require_writable, write_whole
 from consortium.cli.show import moment, show_json, show_table, volume
 
 EXIT_FAILED = 1
+_HEARD = "the banks' nodes hear of it with their next contact, within a minute where they run"
 
 
 @click.group()
@@ -148,7 +149,7 @@ def _write_page(card: dict[str, Any], out: Path) -> None:
 @service_options
 def promote(digest: str, url: str, token: str, as_json: bool) -> None:
     r"""Put a model in force under its name: by its training or its digest, or the first characters of either. The
-    banks' nodes score with it from then on.
+    banks' nodes score with it from their next contact on.
 
     \b
     Example:
@@ -160,6 +161,7 @@ def promote(digest: str, url: str, token: str, as_json: bool) -> None:
         show_json(view)
     else:
         click.echo(f"model {view['digest'][:16]} of training {view['training']} is in force as {view['name']}")
+        click.echo(_HEARD, err=True)
 
 
 @model.command()
@@ -177,6 +179,7 @@ def rollback(name: str, url: str, token: str, as_json: bool) -> None:
         show_json(view)
     else:
         click.echo(f"model {view['digest'][:16]} of training {view['training']} is in force again as {view['name']}")
+        click.echo(_HEARD, err=True)
 
 
 @model.command()
@@ -195,3 +198,4 @@ def withdraw(name: str, url: str, token: str, as_json: bool) -> None:
         show_json(view)
     else:
         click.echo(f"no model is in force as {view['name']} any more; withdrawn: {view['digest'][:16]}")
+        click.echo(_HEARD, err=True)

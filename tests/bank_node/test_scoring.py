@@ -13,6 +13,7 @@ from bank_node.durable import Disk
 from bank_node.exit_codes import ExitCode
 from bank_node.in_force import InForce
 from bank_node.look_back import look_back
+from bank_node.registry import Registry
 from learning.algorithms import AnySettings
 from learning.errors import DataRejected
 from learning.models import OTHERS, READERS
@@ -92,10 +93,11 @@ def write(path, rows, *, own_names=True):
     return str(path)
 
 
-def score(bank, tmp_path, file, *more):
+def score(bank, tmp_path, file, *more, stderr=""):
     out = tmp_path / "scores.csv"
     done = bank_node(bank, "score", file, "--out", str(out), "--json", *more)
     assert done.exit_code == 0, done.output
+    assert stderr in done.stderr
     return pd.read_csv(out, dtype={"transaction": str}), json.loads(done.stdout)
 
 
@@ -201,6 +203,20 @@ def test_a_model_is_named_by_its_name_or_six_characters_of_its_digest(bank, tmp_
         done = bank_node(bank, "score", file, "--out", str(tmp_path / "s.csv"), "--model", name)
         assert done.exit_code == ExitCode.MODEL
         assert "a model's name (card-fraud, small)" in done.stderr
+
+
+def test_of_several_models_in_force_the_newest_scores_and_the_others_are_said(bank, tmp_path, rows):
+    cards, small = train_alone(bank, plan(), 1), train_alone(bank, plan(trees=2, name="small"), 2)
+    train_alone(bank, plan("drift", name="report"), 3)  # in force or not, it does not score
+    reports = {entry.name: entry.digest for entry in Registry(bank.models, Disk()).entries()}
+    InForce(bank.models, Disk()).note(reports)
+    file = write(tmp_path / "today.dat", rows[rows["time"] >= LAST])
+    found = score(bank, tmp_path, file, stderr=f"scored with small ({small.digest[:16]}), the newest in force; also")[1]
+    assert (found["model"], found["training"]) == ("small", small.training)
+    assert found["also_in_force"] == [{"model": "card-fraud", "digest": cards.digest}]
+    assert score(bank, tmp_path, file, "--model", "small")[1]["also_in_force"] == []  # somebody has said which
+    InForce(bank.models, Disk()).note({"small": small.digest})
+    assert score(bank, tmp_path, file)[1]["also_in_force"] == []
 
 
 def test_a_model_that_was_withdrawn_scores_only_where_its_digest_is_named(bank, tmp_path, rows):

@@ -101,8 +101,10 @@ def test_the_command_line_takes_what_its_list_shows(world):
     digest, identifier = training.model_digest[:16], training.id[:8]
     assert digest in shown
     for beginning in (digest, identifier, f"{digest}…"):
-        assert f"model {digest}" in run("promote", beginning).output
+        promoted = run("promote", beginning)
+        assert f"model {digest}" in promoted.stdout
+        assert "hear of it with their next contact" in promoted.stderr
         assert digest in run("card", beginning).output
     assert digest in run("card", "tables").output
     assert run("promote", "0" * 12).exit_code == 3
-    assert run("withdraw", "tables").output == f"no model is in force as tables any more; withdrawn: {digest}\n"
+    assert run("withdraw", "tables").stdout == f"no model is in force as tables any more; withdrawn: {digest}\n"
