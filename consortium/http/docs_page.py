@@ -33,7 +33,7 @@ a{color:#0550ae}
 <h1>{{ info.title }}: API {{ info.version }}</h1>
 <p>The same as <a href="/v1/openapi.json">/v1/openapi.json</a>, an OpenAPI 3.1 document. {{ info.description }}</p>
 <p>{% for tag in tags %}<a href="#{{ tag }}">{{ tag }}</a> · {% endfor %}<a href="#problems">problem types</a> ·
-<a href="#models">models</a></p>
+<a href="#bodies">bodies and answers</a></p>
 {% macro fields(rows) %}<table><tr><th>field</th><th>type</th><th>needed</th><th></th></tr>
 {% for row in rows %}<tr><td><code>{{ row.name }}</code></td>
 <td>{% if row.model %}<a href="#model-{{ row.model }}">{{ row.type }}</a>{% else %}{{ row.type }}{% endif %}</td>
@@ -53,7 +53,7 @@ a{color:#0550ae}
 <table><tr><th>type</th><th>status</th><th>what</th><th>again?</th></tr>
 {% for name, kind in problems.items() %}<tr><td><code>{{ name.value }}</code></td><td>{{ kind.status.value }}</td>
 <td>{{ kind.title }}</td><td>{{ "yes" if kind.retryable else "" }}</td></tr>{% endfor %}</table>
-<h2 id="models">Models</h2>
+<h2 id="bodies">Bodies and answers</h2>
 {% for name, model in models.items() %}<details id="model-{{ name }}"><summary><code>{{ name }}</code> {{ model.note }}
 </summary><div class="in">{{ fields(model.rows) if model.rows }}{% if model.choices %}<p>One of:
 {% for value in model.choices %}<code>{{ value }}</code> {% endfor %}</p>{% endif %}</div></details>

@@ -18,12 +18,14 @@ class Balance(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.open, self.ids, self.links = [], set(), set()
+        self.open, self.ids, self.links = [], [], []
 
     def handle_starttag(self, tag, attrs):
         named = dict(attrs)
-        self.ids.add(named.get("id"))
-        self.links.add(named.get("href", ""))
+        if "id" in named:
+            self.ids.append(named["id"])
+        if tag == "a":
+            self.links.append(named["href"])
         if tag != "meta":
             self.open.append(tag)
 
@@ -36,7 +38,10 @@ def test_the_page_shows_every_operation_and_every_problem_type():
     parser = Balance()
     parser.feed(html)
     assert parser.open == []
-    assert {link[1:] for link in parser.links if link.startswith("#")} <= parser.ids
+    assert {link[1:] for link in parser.links if link.startswith("#")} <= set(parser.ids)
+    assert len(parser.ids) == len(set(parser.ids))  # no section or operation hides another
+    sections = html[html.index("<h1>") : html.index("<h2")]
+    assert sections.count(">models</a>") == 1
     assert not [link for link in parser.links if "//" in link]
     assert "<script" not in html
     for route in declared_routes():
