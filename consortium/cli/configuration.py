@@ -7,6 +7,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
+from consortium.findings import explained
 from consortium.settings import Settings
 
 
@@ -22,11 +23,10 @@ def said(error: ValidationError) -> list[str]:
     """What is wrong with which setting; what was set is not repeated where it may be a password."""
     lines = []
     for finding in error.errors(include_url=False):
-        message = finding["msg"].removeprefix("Value error, ")
         if not finding["loc"]:
-            lines.append(message)
+            lines.append(explained(finding))
             continue
         name = str(finding["loc"][0])
-        got = "" if name.endswith("_url") else f", got {finding['input']!r}"
-        lines.append(f"CONSORTIUM_{name.upper()}: {message[0].lower()}{message[1:]}{got}")
+        got = "" if name.endswith("_url") else repr(finding["input"])
+        lines.append(f"CONSORTIUM_{name.upper()}: {explained(finding, got)}")
     return lines

@@ -15,6 +15,8 @@ from consortium.cli.output import require_writable, write_whole
 from consortium.cli.show import moment, show_json, show_table, volume
 
 EXIT_FAILED = 1
+#: Characters of a digest or an id that name a model; with fewer a typing error might name one.
+LEAST_PREFIX = 6
 _HEARD = "the banks' nodes hear of it with their next contact, within a minute where they run"
 
 
@@ -95,11 +97,17 @@ def _of_digest(service: Service, name: str, digest: str) -> dict[str, Any]:
 def _named(service: Service, given: str) -> str:
     """A name as it is, or the digest of which, or of whose training, this is the beginning that `model list` shows."""
     wanted = given.rstrip("…").lower()
-    if not re.fullmatch(r"[0-9a-f-]{6,63}", wanted):
+    if not re.fullmatch(r"[0-9a-f-]{1,63}", wanted):
         return given
     models = service.get("/v1/models")["models"]
     if any(m["name"] == given or wanted in {m["digest"], m["training"]} for m in models):
         return given
+    if len(wanted) < LEAST_PREFIX:
+        refuse(
+            f"model {given!r}: expected at least {LEAST_PREFIX} characters of a digest or of a training's id, got "
+            f"{len(wanted)}; `consortium model list` shows both",
+            EXIT_REFUSED,
+        )
     found = {m["training"]: m for m in models if m["digest"].startswith(wanted) or m["training"].startswith(wanted)}
     if len({m["digest"] for m in found.values()}) > 1:
         got = ", ".join(f"{m['digest'][:16]} of training {m['training']}" for m in list(found.values())[:5])

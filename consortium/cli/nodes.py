@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from consortium.cli.client import Service, moment, service_options, show_json, show_table
+from consortium.cli.numbers import Number
 
 
 @click.group()
@@ -14,7 +15,7 @@ def node() -> None:
 
 @node.command()
 @click.argument("name")
-@click.option("--days", type=click.FloatRange(0, 90, min_open=True), default=7.0, show_default=True)
+@click.option("--days", type=Number(0, 90, min_open=True), default=7.0, show_default=True)
 @service_options
 def invite(name: str, days: float, url: str, token: str, as_json: bool) -> None:
     r"""Make a one-time token with which a bank enrols its node.

@@ -8,6 +8,7 @@ import click
 
 from consortium.cli.card_text import show_features
 from consortium.cli.client import Service, moment, reading_file, service_options, show_json, show_table, volume
+from consortium.cli.numbers import WholeNumber
 from consortium.cli.show import say
 from consortium.plans import plan_facts
 
@@ -70,7 +71,7 @@ def create(file: str, dry_run: bool, url: str, token: str, as_json: bool) -> Non
 
 @plan.command()
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
-@click.option("--banks", type=click.IntRange(2, 4096), help="For how many banks. [default: those enrolled]")
+@click.option("--banks", type=WholeNumber(2, 4096), help="For how many banks. [default: those enrolled]")
 @service_options
 def check(file: str, banks: int | None, url: str, token: str, as_json: bool) -> None:
     r"""Say what a plan would mean: precision, bytes, who must collude to learn what. Nothing is kept.

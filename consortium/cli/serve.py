@@ -10,6 +10,7 @@ import click
 
 from consortium.cli.client import EXIT_FAILED, refuse
 from consortium.cli.configuration import read_settings
+from consortium.cli.numbers import WholeNumber
 from consortium.errors import ConsortiumError
 from consortium.logs import configure_logging
 from consortium.serve import listen, prepare
@@ -18,7 +19,7 @@ from consortium.serve import serve as run_server
 
 @click.command()
 @click.option("--host", help="Address to listen on. [env: CONSORTIUM_HOST; default: 127.0.0.1]")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 for a free one. [env: CONSORTIUM_PORT; 8440]")
+@click.option("--port", type=WholeNumber(0, 65535), help="Port; 0 for a free one. [env: CONSORTIUM_PORT; 8440]")
 @click.option(
     "--data-dir", type=click.Path(path_type=Path, file_okay=False),
     help="Folder of database and blobs, unless URLs name others. [env: CONSORTIUM_DATA_DIR; ./consortium-data]",
@@ -50,7 +51,7 @@ def serve(host: str | None, port: int | None, data_dir: Path | None) -> None:
 
 
 @click.command()
-@click.option("--concurrency", type=click.IntRange(1, 256), help="Tasks at once. [default: one a processor]")
+@click.option("--concurrency", type=WholeNumber(1, 256), help="Tasks at once. [default: one a processor]")
 def worker(concurrency: int | None) -> None:
     r"""Work for the service: validate, add and open sums. Holds no keys; start as many as you like.
 

@@ -13,7 +13,9 @@ from consortium.access.service import Role, create_token, list_tokens, revoke_to
 from consortium.cli.client import EXIT_REFUSED, moment, refuse, show_json, show_table
 from consortium.cli.configuration import read_settings
 from consortium.cli.database import open_database
+from consortium.cli.numbers import Number
 from consortium.db import Database
+from consortium.findings import explained
 from protocol.ids import Name
 
 _DATA_DIR = click.option(
@@ -31,9 +33,7 @@ def _checked_name(_context: click.Context, _parameter: click.Parameter, name: st
     try:
         return str(TypeAdapter(Name).validate_python(name))
     except ValidationError as error:
-        raise click.BadParameter(
-            f"expected at most 63 of a-z, 0-9, '.', '_' and '-', the first a letter or digit; got {name!r}"
-        ) from error
+        raise click.BadParameter(explained(error.errors()[0], repr(name))) from error
 
 
 @click.group()
@@ -44,7 +44,7 @@ def token() -> None:
 @token.command()
 @click.argument("name", callback=_checked_name)
 @click.option("--role", type=click.Choice([role.value for role in Role]), default="operator", show_default=True)
-@click.option("--days", type=click.FloatRange(0, 3660, min_open=True), help="Until it expires. [default: never]")
+@click.option("--days", type=Number(0, 3660, min_open=True), help="Until it expires. [default: never]")
 @click.option("--init", "make", is_flag=True, help="Make the database if there is none.")
 @_DATA_DIR
 @_JSON

@@ -13,6 +13,7 @@ from flask import Request
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import ClientDisconnected
 
+from consortium.findings import explained
 from consortium.http.errors import (
     BodyDigestWrong,
     BodyTooLarge,
@@ -251,8 +252,8 @@ def parse_statement(request: Request) -> SignedStatement:
 def field_errors(where: str, error: ValidationError) -> FieldInvalid:
     """Pydantic's findings, without the values that were sent."""
     fields = [
-        {"field": ".".join(str(part) for part in finding["loc"]) or where, "message": finding["msg"]}
-        for finding in error.errors(include_url=False, include_context=False, include_input=False)
+        {"field": ".".join(str(part) for part in finding["loc"]) or where, "message": explained(finding)}
+        for finding in error.errors(include_url=False, include_input=False)
     ]
     first = fields[0]
     more = f" (and {len(fields) - 1} more)" if len(fields) > 1 else ""

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from consortium.findings import explained
 from consortium.lru_cache import LRUCache
 from consortium.plans.errors import PlanInvalid
 from consortium.replay import build_algorithm
@@ -110,14 +111,7 @@ def _said(finding: Any) -> str:
         return f"learning.kind: expected one of {context['expected_tags']}, got {context['tag']!r}"
     if finding["type"] == "union_tag_not_found":
         return "learning.kind: expected the name of an algorithm, got none"
-    if finding["type"] == "missing":
-        return f"{where}: expected a value, got none"
-    if finding["type"] == "extra_forbidden":
-        return f"{where}: expected no such field, got {_short(finding['input'])}"
-    message = finding["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    if finding["type"] == "value_error":
-        return f"{where}: {message}"
-    return f"{where}: expected {message}, got {_short(finding['input'])}"
+    return f"{where}: {explained(finding, _short(finding['input']))}"
 
 
 def _short(value: Any) -> str:

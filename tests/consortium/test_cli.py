@@ -78,13 +78,30 @@ def test_on_a_terminal_of_80_columns_an_id_stands_in_one_line_and_brackets_are_s
     ("name", "value", "said"),
     [
         ("CONSORTIUM_THREDS", "3", "did you mean CONSORTIUM_THREADS?"),
-        ("CONSORTIUM_PORT", "99999", "CONSORTIUM_PORT: input should be less than or equal to 65535, got '99999'"),
-        ("CONSORTIUM_LOG_LEVEL", "loud", "CONSORTIUM_LOG_LEVEL: string should match"),
+        ("CONSORTIUM_PORT", "99999", "CONSORTIUM_PORT: expected less than or equal to 65535, got '99999'"),
+        ("CONSORTIUM_PORT", "abc", "CONSORTIUM_PORT: expected a whole number, got 'abc'"),
+        ("CONSORTIUM_NAME", "The Banks", "CONSORTIUM_NAME: expected at most 63 of a-z, 0-9, '.', '_' and '-'"),
+        ("CONSORTIUM_LOG_LEVEL", "loud", "expected 'DEBUG', 'INFO', 'WARNING' or 'ERROR', got 'loud'"),
     ],
 )
 def test_a_setting_that_is_none_or_wrong_is_said(monkeypatch, name, value, said):
     monkeypatch.setenv(name, value)
     refused = CliRunner().invoke(main, ["db", "upgrade"])
+    assert refused.exit_code == 2
+    assert said in refused.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("serve", "--port", "abc"), "'--port': expected a whole number in the range 0<=x<=65535, got 'abc'"),
+        (("worker", "--concurrency", "1.5"), "'--concurrency': expected a whole number in the range 1<=x<=256"),
+        (("node", "invite", "a", "--days", "week"), "'--days': expected a number in the range 0<x<=90, got 'week'"),
+        (("token", "create", "Ops!"), "'NAME': expected at most 63 of a-z, 0-9, '.', '_' and '-', the first a letter"),
+    ],
+)
+def test_a_value_that_is_none_is_refused_with_what_would_be_accepted(arguments, said):
+    refused = CliRunner().invoke(main, list(arguments))
     assert refused.exit_code == 2
     assert said in refused.output
 

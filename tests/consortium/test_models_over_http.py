@@ -107,4 +107,8 @@ def test_the_command_line_takes_what_its_list_shows(world):
         assert digest in run("card", beginning).output
     assert digest in run("card", "tables").output
     assert run("promote", "0" * 12).exit_code == 3
+    for beginning in (digest[:5], f"{digest[:2]}…"):
+        refused = run("promote", beginning)
+        assert refused.exit_code == 3
+        assert "expected at least 6 characters of a digest or of a training's id, got" in refused.output
     assert run("withdraw", "tables").stdout == f"no model is in force as tables any more; withdrawn: {digest}\n"
