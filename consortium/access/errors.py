@@ -7,3 +7,7 @@ from consortium.errors import ConsortiumError
 
 class TokenNotThere(ConsortiumError):
     """There is no token with this id."""
+
+
+class TokenAmbiguous(ConsortiumError):
+    """A name of several tokens that are in use."""

@@ -90,6 +90,6 @@ def create(call: Call) -> NewToken:
 
 @routes.add("DELETE", "/v1/tokens/{token}", access=Access.ADMIN, response=TokenView)
 def revoke(call: Call) -> TokenView:
-    """Revokes a token."""
+    """Revokes a token, by its id, or by its name if only one of this name is in use: it is refused from now on."""
     with call.runtime.act("access.revoke") as (s, _, now):
         return view(service.revoke_token(s, call.path["token"], now=now))

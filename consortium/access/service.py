@@ -9,7 +9,7 @@ from enum import StrEnum
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from consortium.access.errors import TokenNotThere
+from consortium.access.errors import TokenAmbiguous, TokenNotThere
 from consortium.access.tables import AccessToken
 from protocol.ids import sha256_hex
 
@@ -68,14 +68,35 @@ def list_tokens(s: Session) -> list[AccessToken]:
     return list(s.scalars(select(AccessToken).order_by(AccessToken.created_at)))
 
 
-def revoke_token(s: Session, token_id: str, *, now: float) -> AccessToken:
-    """Revokes a token; again does nothing.
+def tokens_in_use(s: Session, name: str, *, now: float) -> list[AccessToken]:
+    """The tokens of a name that hold now, oldest first."""
+    return [
+        row
+        for row in list_tokens(s)
+        if row.name == name and row.revoked_at is None and (row.expires_at is None or row.expires_at > now)
+    ]
+
+
+def revoke_token(s: Session, token: str, *, now: float) -> AccessToken:
+    """Revokes a token, by its id or by its name if one of this name is in use; again, by its id, does nothing.
 
     Raises:
-        TokenNotThere: there is none with this id.
+        TokenNotThere: there is none with this id, and none of this name in use.
+        TokenAmbiguous: several of this name are in use.
     """
-    row = s.get(AccessToken, token_id)
+    row = s.get(AccessToken, token)
     if row is None:
-        raise TokenNotThere(f"token {token_id}: there is none; `consortium token list` shows all")
+        row = _only_one(token, tokens_in_use(s, token, now=now))
     row.revoked_at = row.revoked_at or now
     return row
+
+
+def _only_one(name: str, rows: list[AccessToken]) -> AccessToken:
+    if not rows:
+        raise TokenNotThere(
+            f"token {name}: there is none with this id, and none of this name in use; `consortium token list` shows all"
+        )
+    if len(rows) > 1:
+        ids = ", ".join(f"{row.id} ({row.role})" for row in rows)
+        raise TokenAmbiguous(f"token {name}: expected the name of one token in use, got that of {len(rows)}: {ids}")
+    return rows[0]

@@ -10,7 +10,7 @@ from consortium.cli.numbers import Number
 
 @click.group()
 def node() -> None:
-    """Invite, list and remove the banks' nodes."""
+    """Invite, list and remove the banks' nodes; list open invitations."""
 
 
 @node.command()
@@ -32,6 +32,30 @@ def invite(name: str, days: float, url: str, token: str, as_json: bool) -> None:
     click.echo(made["token"])
     click.echo(f"for {name}, once, until {moment(made['expires_at'])} UTC; at the bank:", err=True)
     click.echo(f"  bank-node enrol --url {url} --name {name} --token …", err=True)
+    for other in made["also_open"]:
+        click.echo(
+            f"an earlier invitation of {name} holds as well, made by {other['created_by']} at "
+            f"{moment(other['created_at'])}, until {moment(other['expires_at'])} UTC: whichever is used first has the "
+            "name",
+            err=True,
+        )
+
+
+@node.command()
+@service_options
+def invitations(url: str, token: str, as_json: bool) -> None:
+    r"""List the invitations that were neither used nor have expired.
+
+    \b
+    Example:
+      consortium node invitations
+    """
+    found = Service(url, token).get("/v1/nodes/invitations")["invitations"]
+    if as_json:
+        show_json(found)
+        return
+    rows = [[one["name"], moment(one["created_at"]), one["created_by"], moment(one["expires_at"])] for one in found]
+    show_table("Open invitations", ["name", "made", "by", "until"], rows)
 
 
 @node.command("list")

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from consortium.access.errors import TokenNotThere
-from consortium.access.service import Role, create_token, list_tokens, revoke_token
+from consortium.access.errors import TokenAmbiguous, TokenNotThere
+from consortium.access.service import Role, create_token, list_tokens, revoke_token, tokens_in_use
 from consortium.cli.client import EXIT_REFUSED, moment, refuse, show_json, show_table
 from consortium.cli.configuration import read_settings
 from consortium.cli.database import open_database
@@ -56,11 +56,18 @@ def create(name: str, role: str, days: float | None, make: bool, data_dir: Path 
       export CONSORTIUM_TOKEN=$(consortium token create ops --role admin --data-dir /var/lib/consortium)
     """
     with _database(data_dir, make=make).transaction("cli.token") as s:
+        same_name = [(other.id, other.role) for other in tokens_in_use(s, name, now=time.time())]
         row, made = create_token(
             s, name=name, role=Role(role), by="command line", now=time.time(),
             lifetime_s=None if days is None else days * 86400,
         )  # fmt: skip
         identifier = row.id
+    for other, its_role in same_name:
+        click.echo(
+            f"consortium: warning: token {other} ({its_role}) is named {name} as well, and goes on; `consortium token "
+            f"revoke {other}` ends it",
+            err=True,
+        )
     if as_json:
         show_json({"id": identifier, "name": name, "role": role, "token": made})
     else:
@@ -95,20 +102,21 @@ def list_all(data_dir: Path | None, as_json: bool) -> None:
 
 
 @token.command()
-@click.argument("token_id")
+@click.argument("token")
 @_DATA_DIR
 @_JSON
-def revoke(token_id: str, data_dir: Path | None, as_json: bool) -> None:
-    r"""Revoke a token.
+def revoke(token: str, data_dir: Path | None, as_json: bool) -> None:
+    r"""Revoke a token, by its id, or by its name if only one of this name is in use.
 
     \b
     Example:
+      consortium token revoke ops
       consortium token revoke 0b6f8d0c-…
     """
     try:
         with _database(data_dir).transaction("cli.revoke") as s:
-            row = revoke_token(s, token_id, now=time.time())
-    except TokenNotThere as error:
+            row = revoke_token(s, token, now=time.time())
+    except (TokenAmbiguous, TokenNotThere) as error:
         refuse(str(error), EXIT_REFUSED)
     if as_json:
         show_json({"id": row.id, "name": row.name, "role": row.role, "revoked_at": row.revoked_at})

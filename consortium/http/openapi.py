@@ -19,7 +19,7 @@ _PATTERNS = {
     "training": r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
     "round": r"^[0-9]{1,9}$",
 }
-_PATTERNS |= dict.fromkeys(("recipient", "dealer", "token"), _PATTERNS["training"])
+_PATTERNS |= dict.fromkeys(("recipient", "dealer"), _PATTERNS["training"])
 _PATTERNS |= dict.fromkeys(("attempt", "assignment"), _PATTERNS["round"])
 _NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 _PATTERNS["model"] = rf"{_NAME}|^[0-9a-f]{{64}}$"

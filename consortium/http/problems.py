@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from flask import Response
 
-from consortium.access.errors import TokenNotThere
+from consortium.access.errors import TokenAmbiguous, TokenNotThere
 from consortium.blobs import BlobMissing
 from consortium.errors import ConsortiumError
 from consortium.http import errors as http
@@ -32,6 +32,7 @@ PROBLEM_OF: MappingProxyType[type[Exception], ProblemType] = MappingProxyType(
         http.TokenReplayed: P.REPLAYED,
         http.AccessDenied: P.FORBIDDEN,
         TokenNotThere: P.NOT_FOUND,
+        TokenAmbiguous: P.WRONG_STATE,
         BlobMissing: P.NOT_FOUND,
         EnrolmentRefused: P.ENROLMENT_TOKEN_INVALID,
         NodeMissing: P.NOT_FOUND,

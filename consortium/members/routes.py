@@ -7,7 +7,7 @@ from pydantic import Field
 from consortium.http.call import Call
 from consortium.http.route import Access, Routes
 from consortium.members import service
-from consortium.members.tables import NodeRow
+from consortium.members.tables import EnrolmentToken, NodeRow
 from protocol.ids import Name, UUIDText
 from protocol.messages import EnrolmentReply, EnrolmentRequest
 from protocol.statements import WireModel
@@ -40,12 +40,32 @@ class InvitationRequest(WireModel):
     lifetime_s: float = Field(default=7 * 86400.0, gt=0, le=90 * 86400.0)
 
 
+class OpenInvitation(WireModel):
+    """An invitation that was not used yet, without its token."""
+
+    name: Name
+    created_at: float
+    created_by: str
+    expires_at: float
+
+
+class InvitationList(WireModel):
+    """All invitations that were neither used nor have expired, by name."""
+
+    invitations: tuple[OpenInvitation, ...]
+
+
 class EnrolmentInvitation(WireModel):
-    """A one-time token, shown this once."""
+    """A one-time token, shown this once.
+
+    Attributes:
+        also_open: earlier invitations of this name that hold as well: whichever is used first has the name.
+    """
 
     name: Name
     token: str
     expires_at: float
+    also_open: tuple[OpenInvitation, ...]
 
 
 def view(row: NodeRow) -> NodeView:
@@ -53,6 +73,15 @@ def view(row: NodeRow) -> NodeView:
     return NodeView(
         id=row.id, name=row.name, signing_key=row.signing_key, enrolled_at=row.enrolled_at, seen_at=row.seen_at,
         removed_at=row.removed_at,
+    )  # fmt: skip
+
+
+def _open(rows: list[EnrolmentToken]) -> tuple[OpenInvitation, ...]:
+    return tuple(
+        OpenInvitation(
+            name=row.name, created_at=row.created_at, created_by=row.created_by, expires_at=row.expires_at
+        )
+        for row in rows
     )  # fmt: skip
 
 
@@ -71,6 +100,13 @@ def list_nodes(call: Call) -> NodeList:
         return NodeList(nodes=tuple(view(row) for row in service.list_nodes(s)))
 
 
+@routes.add("GET", "/v1/nodes/invitations", access=Access.VIEWER, response=InvitationList)
+def list_invitations(call: Call) -> InvitationList:
+    """Lists the invitations that were neither used nor have expired."""
+    with call.runtime.db.reading("members.invitations") as s:
+        return InvitationList(invitations=_open(service.open_invitations(s, now=call.runtime.clock.now())))
+
+
 @routes.add(
     "POST", "/v1/nodes/invitations", access=Access.OPERATOR, request=InvitationRequest, response=EnrolmentInvitation,
     status=201,
@@ -78,8 +114,9 @@ def list_nodes(call: Call) -> NodeList:
 def invite(call: Call) -> EnrolmentInvitation:
     """Makes a one-time token with which a bank enrols its node."""
     with call.runtime.act("members.invite") as (s, _, now):
+        others = [row for row in service.open_invitations(s, now=now) if row.name == call.body.name]
         row, token = service.invite(s, name=call.body.name, by=call.actor, lifetime_s=call.body.lifetime_s, now=now)
-    return EnrolmentInvitation(name=row.name, token=token, expires_at=row.expires_at)
+        return EnrolmentInvitation(name=row.name, token=token, expires_at=row.expires_at, also_open=_open(others))
 
 
 @routes.add("GET", "/v1/nodes/{node}", access=Access.VIEWER, response=NodeView)

@@ -43,6 +43,12 @@ def invite(s: Session, *, name: str, by: str, lifetime_s: float, now: float) -> 
     return row, token
 
 
+def open_invitations(s: Session, *, now: float) -> list[EnrolmentToken]:
+    """The invitations that were neither used nor have expired, by name, oldest first."""
+    still = (EnrolmentToken.node.is_(None)) & (EnrolmentToken.expires_at > now)
+    return list(s.scalars(select(EnrolmentToken).where(still).order_by(EnrolmentToken.name, EnrolmentToken.created_at)))
+
+
 def enrol(s: Session, request: EnrolmentRequest, *, now: float) -> NodeRow:
     """Enrols a node; the same application again gets the same node.
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx
 import pytest
+from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from consortium.access.service import Role, create_token
+from consortium.cli.main import main
 from consortium.members import service
 from consortium.members.errors import NodeNameTaken
 from protocol.ids import sha256_hex
 from protocol.messages import EnrolmentRequest
 from protocol.signing import key_text, sign_statement
 from protocol.statements import Enrolment
-from tests.common.http_service import enrol_bank, served
+from tests.common.http_service import enrol_bank, enrol_with, served
 from tests.common.tables_learning import build
 
 
@@ -70,6 +74,39 @@ def test_of_a_name_only_one_is_enrolled_at_a_time(running):
     with runtime.act("test.invite") as (s, _, now), pytest.raises(NodeNameTaken, match="node remove bank-a"):
         service.invite(s, name="bank-a", by="test", lifetime_s=600, now=now)
     assert len(operator.get("/v1/nodes").json()["nodes"]) == 1
+
+
+def test_invitations_that_are_open_are_shown_where_another_is_made_and_in_a_list(running):
+    _, url, operator = running
+
+    def invite(name, **more):
+        return operator.post("/v1/nodes/invitations", json={"name": name} | more).json()
+
+    def shown():
+        return [one["name"] for one in operator.get("/v1/nodes/invitations").json()["invitations"]]
+
+    def run(*arguments):
+        token = operator.headers["Authorization"].removeprefix("Bearer ")
+        return CliRunner().invoke(main, ["node", *arguments, "--url", url, "--token", token])
+
+    assert shown() == []
+    first = invite("bank-a")
+    assert first["also_open"] == []
+    (earlier,) = invite("bank-a")["also_open"]
+    assert earlier == {
+        "name": "bank-a", "created_at": earlier["created_at"], "created_by": "ops", "expires_at": first["expires_at"],
+    }  # fmt: skip
+    assert invite("bank-b", lifetime_s=1e-6)["also_open"] == []  # expired by the time that anybody looks
+    assert shown() == ["bank-a", "bank-a"]
+    assert first["token"] not in operator.get("/v1/nodes/invitations").text
+
+    said = run("invite", "bank-a")
+    assert said.stderr.count("an earlier invitation of bank-a holds as well, made by ops at ") == 2
+    assert said.stdout.count("\n") == 1  # the token alone
+    assert run("invitations").stdout.count("bank-a\t") == 3
+    assert len(json.loads(run("invitations", "--json").stdout)) == 3
+    enrol_with(url, "bank-a", first["token"]).client.close()
+    assert shown() == ["bank-a", "bank-a"]  # the others hold again once this node is removed
 
 
 def test_a_removed_nodes_key_is_not_taken_again(running):
