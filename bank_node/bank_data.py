@@ -97,9 +97,7 @@ class BankData:
         dataset, path = self._dataset(plan)
         pin = DataPin.of(path, dataset)
         frame = self._read(plan)
-        if len(frame) > max_rows:
-            expected = f"at most {max_rows} rows (policy max_rows)"
-            raise DataUnfit(where, column=None, expected=expected, got=str(len(frame)))
+        _require_size(plan, frame, max_rows)
         try:
             data = self._prepare(plan, frame, _NO_KEY)
             algorithm = build(settings)
@@ -279,6 +277,19 @@ class BankData:
         except DataRejected as error:
             raise _unfit(str(path), error) from error
         return RowsToScore(frame, identifiers, reach)
+
+
+def _require_size(plan: Plan, frame: pd.DataFrame, max_rows: int) -> None:
+    """Refuses more rows than the bank's policy allows, and none at all."""
+    if frame.empty:
+        raise DataUnfit(
+            f"dataset {plan.features.dataset!r}", column=None, expected="at least one row to take part with",
+            got="none",
+            advice="see whether the export was broken off: without rows this bank would only be counted as one more",
+        )  # fmt: skip
+    if len(frame) > max_rows:
+        expected = f"at most {max_rows} rows (policy max_rows)"
+        raise DataUnfit(f"plan {plan.name!r}", column=None, expected=expected, got=str(len(frame)))
 
 
 def _require_amounts(history: pd.DataFrame, column: str | None, name: str) -> None:

@@ -80,10 +80,13 @@ def test_a_bank_of_one_class_or_with_dull_columns_takes_part(table, change):
     table(rows().assign(**change)).check(plan(), max_rows=200)
 
 
-def test_an_empty_table_takes_part(table):
-    data = table(rows().iloc[:0])
-    data.check(plan(), max_rows=200)
-    assert data.prepared(TRAINING, plan(), no_entity_key).rows == 0
+def test_a_table_without_rows_is_refused_and_pinned_for_no_training(table, tmp_path):
+    with pytest.raises(
+        DataUnfit, match="dataset 'transactions': expected at least one row to take part with, got none"
+    ):
+        table(rows().iloc[:0]).check(plan(), max_rows=200, training=TRAINING)
+    assert DataPins(tmp_path / "trainings", Disk()).of(TRAINING) is None
+    table(rows().iloc[:1]).check(plan(), max_rows=200, training=TRAINING)
 
 
 @pytest.mark.parametrize(
