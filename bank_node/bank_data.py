@@ -77,7 +77,7 @@ class BankData:
         self._registry, self._unseal, self._pins = registry, unseal, pins
         self._held: OrderedDict[str, _Held] = OrderedDict()
 
-    def check(self, plan: Plan, *, max_rows: int, training: str | None = None) -> None:
+    def check(self, plan: Plan, *, max_rows: int, training: str | None = None) -> list[str]:
         """Prepares the rows and makes a first contribution, so that what does not fit is known before the bank accepts.
 
         That contribution is thrown away: nothing of it leaves the bank.
@@ -87,11 +87,15 @@ class BankData:
             max_rows: the policy's limit.
             training: what the bank would accept; its rows are pinned and held. None for a dry run.
 
+        Returns:
+            Sentences for the bank's own people, on what the rows fit but have little of.
+
         Raises:
             PlanInvalid: the plan's settings are no algorithm's.
             DataUnfit: the rows do not fit; the column is named.
         """
-        from learning.algorithms import build  # noqa: PLC0415  # pulls in pandas and Numba
+        from bank_node.coverage import warnings_of  # noqa: PLC0415  # pulls in pandas
+        from learning.algorithms import build  # noqa: PLC0415  # and Numba
 
         where, settings = f"plan {plan.name!r}", learning_settings(plan)
         dataset, path = self._dataset(plan)
@@ -109,10 +113,12 @@ class BankData:
             raise _unfit(where, error) from error
         except ContributionRejected as error:
             raise DataUnfit(where, column=None, expected=error.expected, got=error.got) from error
+        warnings = warnings_of(where, settings, frame, data)
         require_untouched(pin, plan.features.dataset, path)
         if training is not None:
             self._pins.keep(training, pin)
             self._hold(training, _Held(plan, _NO_KEY, data))
+        return warnings
 
     def prepared(self, training: str, plan: Plan, entity_key: Callable[[], bytes | None]) -> Any:
         """The algorithm's bank-side data, of the rows with which the training was accepted.

@@ -8,7 +8,17 @@ from protocol.problems import Problem
 
 
 class NodeError(Exception):
-    """Root of all errors of this package."""
+    """Root of all errors of this package. Its text may be told to the operator.
+
+    Attributes:
+        only_here: what beside it is for the bank's own people alone, and is never sent.
+    """
+
+    only_here: str = ""
+
+    def in_full(self) -> str:
+        """The sentence for the bank's own terminal, status and log."""
+        return f"{self}; {self.only_here}" if self.only_here else str(self)
 
 
 class Refused(NodeError):  # the house's word for a refused act
@@ -66,11 +76,11 @@ class DataUnfit(Refused):
 
     def __init__(
         self, where: str, *, column: str | None, expected: str, got: str,
-        advice: str = "see the dataset's settings in node.toml",
+        advice: str = "see the dataset's settings in node.toml", only_here: str = "",
     ) -> None:  # fmt: skip
         at = where if column is None else f"{where}, column {column!r}"
         super().__init__(at, expected=expected, got=got, advice=advice)
-        self.column = column
+        self.column, self.only_here = column, only_here
 
 
 class DataChanged(DataUnfit):

@@ -129,12 +129,13 @@ class Participation:
                 self._node.policy.plan.check(PlanRequest(plan))
                 self._node.ledger.check(self._training, plan)
                 most = self._node.policy.settings.max_rows
-                self._node.data.check(plan, max_rows=most, training=self._training)
+                for warning in self._node.data.check(plan, max_rows=most, training=self._training):
+                    log.warning("invitation:little-to-learn-from", training=self._training, what=warning)
             acceptance = self._ceremony.accept(plan)
         except Refused as refusal:
-            self._status.complaint = str(refusal)
+            self._status.complaint = refusal.in_full()
             self._enter(REFUSED)
-            log.warning("invitation:refused", training=self._training, why=str(refusal))
+            log.warning("invitation:refused", training=self._training, why=refusal.in_full())
             return self._node.client.put_json(
                 f"{self._path}/refusal", Refusal(reason=str(refusal)[:500]), wait_s=wait_s
             )

@@ -19,6 +19,8 @@ from bank_node.home import Home
 def check_plan(file: Path, home: Home, as_json: bool) -> None:
     """Say whether this bank would take part in a plan, and if not why: a dry run of policy and data.
 
+    Warnings say where its rows have little of what the plan learns from; the operator is not told them.
+
     \b
     Example:
       bank-node check-plan plan.json
@@ -39,13 +41,15 @@ def check_plan(file: Path, home: Home, as_json: bool) -> None:
         try:
             node.policy.plan.check(PlanRequest(plan))
             node.ledger.check("", plan)
-            node.data.check(plan, max_rows=node.policy.settings.max_rows)
+            warnings = node.data.check(plan, max_rows=node.policy.settings.max_rows)
         except Refused as refusal:
             if as_json:
                 column = refusal.column if isinstance(refusal, DataUnfit) else None
-                show_json({"accepts": False, "reason": str(refusal), "column": column})
+                show_json({"accepts": False, "reason": refusal.in_full(), "column": column})
             raise
+    for warning in warnings:
+        click.echo(f"bank-node: warning: {warning}", err=True)
     if as_json:
-        show_json({"accepts": True, "plan": plan.name, "digest": plan.digest()})
+        show_json({"accepts": True, "plan": plan.name, "digest": plan.digest(), "warnings": warnings})
     else:
         click.echo(f"this bank would take part in {plan.name!r} ({plan.digest()})")

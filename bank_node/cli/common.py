@@ -32,7 +32,7 @@ def command_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return command(*args, home=Home(home), **kwargs)
         except NodeError as error:
-            click.echo(f"bank-node: {error}", err=True)
+            click.echo(f"bank-node: {error.in_full()}", err=True)
             sys.exit(exit_code_of(error))
         except BrokenPipeError:
             raise  # who has asked has heard enough: click ends quietly

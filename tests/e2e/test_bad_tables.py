@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 from learning.algorithms import build
@@ -19,8 +20,11 @@ GBDT = {"kind": "gbdt", "inputs": schema_of(COLUMNS), "trees": 2, "max_depth": 2
 
 @pytest.fixture(scope="module")
 def tables():
-    """Two good ones, one without fraud, an empty one, one with infinite values, one with text for numbers."""
-    found = [simulated_rows(number, 800, COLUMNS) for number in range(6)]
+    """Two good ones, one without fraud, an empty one, one with infinite values, one with text for numbers; the first is
+    of March, the others are of January."""
+    found = [simulated_rows(number, 800, COLUMNS).assign(terminal=number) for number in range(6)]
+    for number, table in enumerate(found):
+        table["time"] = pd.Timestamp("2026-01-10" if number else "2026-03-14") + pd.to_timedelta(table.index, unit="h")
     found[2] = found[2].assign(fraud=0)
     found[3] = found[3].iloc[:0]
     found[4].loc[5, "f1"] = float("inf")
@@ -60,3 +64,23 @@ def test_a_training_that_has_nothing_to_stop_early_by_fails_in_words(consortium)
     view = consortium.until(training, "completed", "failed")
     assert view["state"] == "failed"
     assert "validation rows of both classes over all banks" in view["reason"]
+
+
+def test_a_bank_without_rows_of_the_days_that_are_counted_takes_no_part_and_tells_its_own_days_to_nobody(consortium):
+    learning = {
+        "kind": "entity_tables", "entities": ["terminal"], "time": "time", "label": "fraud", "width": 64,
+        "first_day": "2026-01-01", "last_day": "2026-01-31",
+    }  # fmt: skip
+    training = consortium.start_training({"name": "terminals", "learning": learning})
+    view = consortium.finish(training)
+    refused = refusals(view)
+    assert set(refused) == {"bank-0", "bank-3"}
+    assert (
+        "column 'time': expected rows of the days that the plan counts, 2026-01-01 to 2026-01-31" in refused["bank-0"]
+    )
+    assert "2026-03" not in str(view)
+    node = consortium.nodes[0]
+    node.stop()  # writes its status at once
+    said = node.status()["status"]["trainings"][training]["complaint"]
+    node.start()
+    assert said.endswith("this bank's rows are of 2026-03-14 to 2026-04-16")
