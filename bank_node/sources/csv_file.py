@@ -10,6 +10,7 @@ import pandas as pd
 
 from bank_node.errors import DataUnfit
 from bank_node.sources.columns import renamed, wanted, with_times
+from bank_node.sources.csv_lines import require_whole_lines
 from bank_node.sources.port import TableDescription
 
 _SAMPLE_ROWS = 1000
@@ -29,6 +30,7 @@ class CSVSource:
         self._path = path
         self._rename = rename
         self._separator = "\t" if ".tsv" in [suffix.lower() for suffix in path.suffixes] else ","
+        self._lines_are_whole = False
 
     def describe(self) -> TableDescription:
         """Columns, with types guessed from the first thousand rows; rows are not counted."""
@@ -41,6 +43,9 @@ class CSVSource:
         mapping = renamed(self._name, self._header(), self._rename)
         files = wanted(self._name, mapping, columns)
         frame = self._load(usecols=files, dtype={mapping[column]: str for column in texts})
+        if not self._lines_are_whole:
+            require_whole_lines(self._name, self._path, self._separator)
+            self._lines_are_whole = True
         frame = frame[files].set_axis(list(columns), axis=1)
         return with_times(self._name, frame, times)
 

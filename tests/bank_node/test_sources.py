@@ -9,6 +9,7 @@ import pytest
 from bank_node.errors import DataUnfit, SettingsInvalid
 from bank_node.settings import DatasetSettings
 from bank_node.sources import open_source
+from bank_node.sources.csv_lines import may_be_odd
 
 TABLE = pd.DataFrame(
     {
@@ -130,6 +131,62 @@ def test_a_file_of_another_kind_is_refused(tmp_path, ending):
     source = open_source("transactions", DatasetSettings(path=f"t.{ending}"), tmp_path)
     with pytest.raises(DataUnfit):
         source.read(["tx"])
+
+
+LINES = [
+    "tx,when,note,amount",
+    "1,2026-01-01,plain,1.5",
+    '2,2026-01-02,"with, comma",2.5',
+    '3,2026-01-03,"two\nlines",3.5',
+]
+
+
+def csv_source(tmp_path, text, name="t.csv"):
+    raw = text.encode()
+    (tmp_path / name).write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+    return open_source("transactions", DatasetSettings(path=name), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("wrong", "line", "got"),
+    [
+        ("4,2026-01-04,pla", 6, 3),  # cut off
+        ("4", 6, 1),
+        ("4,2026-01-04,a, comma,4.5", 6, 5),
+        ("4,2026-01-04\n5,2026-01-05,plain,5.5", 6, 2),
+        ('4,2026-01-04,"two\nlines"\n', 7, 3),
+        ("   \n4,2026-01-04,plain", 7, 3),
+    ],
+)
+def test_a_line_with_more_or_fewer_fields_is_refused_by_its_number(tmp_path, name, end, wrong, line, got):
+    source = csv_source(tmp_path, "\n".join([*LINES, wrong]).replace("\n", end), name)
+    with pytest.raises(DataUnfit, match=f"'transactions', line {line}: expected 4 fields as in the header, got {got}"):
+        source.read(["tx", "amount"])
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n", "\n  \n"])
+@pytest.mark.parametrize("last", ["4,2026-01-04,plain,4.5", '4,2026-01-04,"the ""last"",\n\none",4.5', "4,,,"])
+def test_whole_lines_are_read_whatever_is_quoted_and_however_the_file_ends(tmp_path, last, end):
+    frame = csv_source(tmp_path, "\n".join([*LINES, last]) + end).read(["tx", "note"])
+    assert frame["tx"].tolist() == [1, 2, 3, 4]
+    assert frame["note"].tolist()[1:3] == ["with, comma", "two\nlines"]
+
+
+def test_if_every_line_is_too_long_by_one_no_column_takes_the_values_beside_it(tmp_path):
+    with pytest.raises(DataUnfit, match="line 2: expected 2 fields as in the header, got 3"):
+        csv_source(tmp_path, "tx,amount\n1,1.5,\n2,2.5,\n").read(["tx"])
+
+
+def test_a_long_file_full_of_quoted_lines_and_commas_needs_no_second_look(tmp_path):
+    """More than pyarrow takes at once, so that it begins and ends blocks within quotation marks."""
+    text = "tx,note\n" + "".join(f'{n},"{"x, " * (n % 7)}\n{n},\n"\n' for n in range(120_000))
+    source = csv_source(tmp_path, text)
+    assert len(source.read(["tx"])) == 120_000
+    assert not may_be_odd(tmp_path / "t.csv", ",")
+    with pytest.raises(DataUnfit, match="line 360002: expected 2 fields as in the header, got 1"):
+        csv_source(tmp_path, text + "cut").read(["tx"])
 
 
 def test_no_file_and_no_known_ending_are_refused(tmp_path):
