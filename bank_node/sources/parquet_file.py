@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from bank_node.errors import DataUnfit
 from bank_node.sources.columns import renamed, wanted, with_times
 from bank_node.sources.port import TableDescription
+from bank_node.sources.raw_file import PARQUET, kind_of
 
 
 class ParquetSource:
@@ -44,8 +45,7 @@ class ParquetSource:
             files = wanted(self._name, mapping, columns)
             table = pq.read_table(self._path, columns=files)
             for column in texts:  # here, since pandas makes floats of whole numbers with gaps
-                index = table.schema.get_field_index(mapping[column])
-                table = table.set_column(index, mapping[column], table.column(index).cast(pa.string()))
+                table = self._with_text(table, mapping[column])
             # The rows alone: an index that pandas has stored with them is not the bank's.
             frame = table.to_pandas(ignore_metadata=True)
         except (OSError, pa.ArrowException) as error:
@@ -53,5 +53,21 @@ class ParquetSource:
         frame = frame[files].set_axis(list(columns), axis=1)
         return with_times(self._name, frame, times)
 
+    def _with_text(self, table: pa.Table, column: str) -> pa.Table:
+        index = table.schema.get_field_index(column)
+        try:
+            return table.set_column(index, column, table.column(index).cast(pa.string()))
+        except pa.ArrowException:
+            raise DataUnfit(
+                f"dataset {self._name!r}", column=column, expected="texts, numbers or times to pass through",
+                got=f"values of type {table.schema.field(index).type}", advice="name another column",
+            ) from None  # fmt: skip
+
     def _unreadable(self, error: Exception) -> DataUnfit:
-        return DataUnfit(f"dataset {self._name!r}", column=None, expected="a Parquet file", got=type(error).__name__)
+        # None of the libraries' own sentences, which may quote a value, but what the file looks like.
+        kind = kind_of(self._path) or "text"
+        damaged = f"one that is damaged or was not written to its end ({type(error).__name__})"
+        return DataUnfit(
+            f"dataset {self._name!r}", column=None, expected=PARQUET, got=damaged if kind == PARQUET else kind,
+            advice="export it so and whole, or as CSV; where the name does not tell, format in node.toml does",
+        )  # fmt: skip

@@ -1,6 +1,7 @@
 """The contract of every data source, and what each says about a table that does not fit."""
 
 import gzip
+import io
 
 import numpy as np
 import pandas as pd
@@ -125,12 +126,78 @@ def test_an_index_stored_by_pandas_is_not_the_banks(tmp_path):
     assert frame.index.tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_a_file_of_another_kind_is_refused(tmp_path, ending):
-    (tmp_path / f"t.{ending}").write_bytes(b'\x00\xff\xfe"binary' * 7)
-    source = open_source("transactions", DatasetSettings(path=f"t.{ending}"), tmp_path)
-    with pytest.raises(DataUnfit):
+def parquet_bytes():
+    file = io.BytesIO()
+    TABLE.to_parquet(file)
+    return file.getvalue()
+
+
+ZIPPED = gzip.compress(b"tx,amount\n" + b"1,secret\n" * 5000)
+CSV = "expected a CSV file in UTF-8 with a header, separated by commas, got "
+TSV = "expected a CSV file in UTF-8 with a header, separated by tabs, got "
+PARQUET = "expected a Parquet file, got "
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("t.csv", b"", CSV + "an empty file;"),
+        ("t.csv", b"\n\n", CSV + "blank lines alone;"),
+        ("t.csv", b'\x00\xff\xfe"binary' * 7, CSV + "bytes that are no text;"),
+        ("t.csv", b"tx,amount\n1,2\n\nsecr\xe9t,3\n", CSV + "text that is not in UTF-8 (the first in line 4);"),
+        ("t.csv", "tx,amount\n1,secret\n".encode("utf-16"), CSV + "text in UTF-16;"),
+        ("t.csv", "tx,amount\n1,secret\n".encode("utf-16-be"), CSV + "bytes that are no text;"),
+        ("t.csv", parquet_bytes(), CSV + "a Parquet file;"),
+        ("t.csv", ZIPPED, CSV + "a gzip file;"),
+        ("t.csv", b"PK\x03\x04\x14\x00\x06\x00", CSV + "a ZIP archive or an Excel workbook;"),
+        ("t.csv", b"tx;amount\n1;secret\n", CSV + "one that seems to be separated by semicolons;"),
+        ("t.csv", b"tx;amount\n1;2,5\n", CSV + "one that seems to be separated by semicolons;"),
+        ("t.csv", b"tx\tamount\n1\tsecret\n", CSV + "one that seems to be separated by tabs;"),
+        ("t.tsv", b"tx,amount\n1,secret\n", TSV + "one that seems to be separated by commas;"),
+        ("t.csv", b'tx,amount\n1,2\n2,"secret\n3,4\n', CSV + "a quotation mark in row 2 that is never closed;"),
+        ("t.csv", b'tx,"amount\n1,2\n', CSV + "a quotation mark in the header that is never closed;"),
+        ("t.csv.gz", ZIPPED[:-20], CSV + "a gzip file that was not written to its end;"),
+        ("t.csv.gz", ZIPPED[:20] + b"secret" + ZIPPED[26:], CSV + "a damaged gzip file;"),
+        ("t.csv.gz", b"tx,amount\n1,secret\n", CSV + "one that is called .gz and is no gzip file, or a damaged one;"),
+        ("t.parquet", b"", PARQUET + "an empty file;"),
+        ("t.parquet", b"tx,amount\n1,secret\n", PARQUET + "text;"),
+        ("t.parquet", b'\x00\xff\xfe"binary' * 7, PARQUET + "bytes that are no text;"),
+        ("t.parquet", parquet_bytes()[:-9], PARQUET + "one that is damaged or was not written to its end (Arrow"),
+        ("t.parquet", ZIPPED, PARQUET + "a gzip file;"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_broken_or_of_another_kind_is_refused_in_words_and_without_its_values(
+    tmp_path, name, content, said
+):
+    (tmp_path / name).write_bytes(content)
+    source = open_source("transactions", DatasetSettings(path=name), tmp_path)
+    with pytest.raises(DataUnfit) as caught:
+        source.read(["tx"], texts=["tx"])
+    assert str(caught.value).startswith(f"dataset 'transactions': {said}")
+    assert "; export it so and whole, or as " in str(caught.value)
+    assert "secr" not in str(caught.value)
+    assert caught.value.__cause__ is None  # a library's own sentence may quote a row
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_a_file_that_the_node_may_not_read_is_said_so(tmp_path, name):
+    path = tmp_path / name
+    write_csv(path, TABLE) if name == "t.csv" else write_parquet(path, TABLE)
+    source = open_source("transactions", DatasetSettings(path=name), tmp_path)
+    path.unlink()
+    path.mkdir()  # root may read any file, but no folder
+    with pytest.raises(DataUnfit, match="got one that can not be read: Is a directory;"):
         source.read(["tx"])
+
+
+def test_lists_do_not_pass_through_as_text(tmp_path):
+    write_parquet(tmp_path / "t.parquet", TABLE.assign(kind=[["secret"], None, []]))
+    source = open_source("transactions", DatasetSettings(path="t.parquet"), tmp_path)
+    with pytest.raises(
+        DataUnfit, match="column 'kind': expected texts, numbers or times to pass through, got values"
+    ) as e:
+        source.read(["kind"], texts=["kind"])
+    assert "secret" not in str(e.value)
 
 
 LINES = [

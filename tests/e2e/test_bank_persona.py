@@ -267,7 +267,13 @@ def test_scores_are_not_written_over_the_rows_that_they_are_of(bank, world, tmp_
         ("customer,time,amount\n1,soon,3\n", ExitCode.DATA, "column 'time'"),
         ("customer,time,amount\n1,2026-02-20,much\n", ExitCode.DATA, "column 'amount'"),
         ("customer,time,amount\n1,2026-02-20,inf\n", ExitCode.DATA, "column 'amount'"),
-        ("", ExitCode.DATA, "a CSV file with a header"),
+        ("", ExitCode.DATA, "expected a CSV file in UTF-8 with a header, separated by commas, got an empty file"),
+        ("customer;time;amount\n1;2026-02-20;3,5\n", ExitCode.DATA, "got one that seems to be separated by semicolons"),
+        (
+            "customer,time,amount\n1,2026-02-20,3\n2,2026-02",
+            ExitCode.DATA,
+            "line 3: expected 3 fields as in the header, got 2",
+        ),
         ("customer,time,amount\n", 0, "0 scores"),
     ],
 )
