@@ -50,6 +50,8 @@ def models(home: Home, as_json: bool) -> None:
 
 
 class _Share(click.ParamType[float]):
+    """A part of the rows. A bare 1 is refused: some mean one per cent by it, others one row or all of them."""
+
     name = "share"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
@@ -58,8 +60,9 @@ class _Share(click.ParamType[float]):
             share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
         except ValueError:
             share = 0.0
-        if not 0 < share <= 1:
-            self.fail(f"expected a part of the rows such as 1% or 0.01, got {text!r}", param, ctx)
+        if not 0 < share <= 1 or (share == 1 and not text.endswith("%")):
+            expected = "a part of the rows such as 1%, or below 1 such as 0.01 for the same; all of them are 100%"
+            self.fail(f"expected {expected}; got {text!r}", param, ctx)
         return share
 
 
@@ -72,7 +75,12 @@ class _Share(click.ParamType[float]):
 )
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="CSV to write.")
 @click.option("--id-column", help="Column of the file to pass through, the transaction's number say.")
-@click.option("--alerts", "share", type=_Share(), help="Mark the rows with the highest scores, such as 1%.")
+@click.option(
+    "--alerts",
+    "share",
+    type=_Share(),
+    help="Mark this part of the rows, those with the highest scores: 1%, or 0.01 for the same; never a number of rows.",
+)
 @home_option
 @json_option
 @command_errors
@@ -140,6 +148,6 @@ def score(  # noqa: PLR0917  # click passes them by name
         return
     click.echo(f"{out}: {len(table)} scores of model {entry.name} ({entry.digest[:16]}): {why}")
     if threshold is not None:
-        click.echo(f"alerts: {summary['alerts']['rows']} rows with a score of {threshold:.6g} or more")
+        click.echo(f"alerts: {summary['alerts']['rows']} of {len(table)} rows, with a score of {threshold:.6g} or more")
     if reach is not None:
         click.echo(f"history: {reach.rows} rows of dataset {reach.dataset!r}, {reach.days:.1f} days back")

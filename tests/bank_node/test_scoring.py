@@ -262,11 +262,24 @@ def test_numbers_with_gaps_pass_through_a_parquet_file_as_whole_numbers(bank, tm
     assert lines[2].startswith(f"1,{10**17 + 1},")
 
 
-@pytest.mark.parametrize("share", ["0%", "101%", "-1%", "2", "many", "nan"])
+@pytest.mark.parametrize(
+    ("share", "marked"), [("1%", 30), ("0.01", 30), (" 0.01 ", 30), ("0.5%", 15), ("0.5", 1500), ("100%", 3000)]
+)
+def test_a_share_of_alerts_is_a_part_of_the_rows(bank, tmp_path, rows, share, marked):
+    train_alone(bank, plan())
+    file = write(tmp_path / "all.dat", rows)
+    found, summary = score(bank, tmp_path, file, "--alerts", share)
+    assert summary["alerts"]["threshold"] == np.sort(found["fraud_probability"])[-marked]
+    said = bank_node(bank, "score", file, "--out", str(tmp_path / "s.csv"), "--alerts", share).stdout
+    assert f"alerts: {found['alert'].sum()} of 3000 rows, with a score of " in said
+
+
+@pytest.mark.parametrize("share", ["0%", "101%", "-1%", "1", "1.0", " 1 ", "2", "many", "nan"])
 def test_a_share_of_alerts_that_is_none_is_refused(bank, tmp_path, rows, share):
     done = bank_node(bank, "score", str(tmp_path / "export.dat"), "--out", str(tmp_path / "s.csv"), "--alerts", share)
     assert done.exit_code == ExitCode.USAGE
-    assert "such as 1% or 0.01" in done.stderr
+    said = " ".join(done.stderr.split())
+    assert "such as 1%, or below 1 such as 0.01 for the same; all of them are 100%; got" in said
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_the_work_and_nothing_half_written_is_left(
