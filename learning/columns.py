@@ -51,6 +51,17 @@ def no_numbers(values: pd.Series) -> NDArray[np.bool_]:
         return np.zeros(len(values), dtype=bool)
 
 
+def others_than_numbers(values: pd.Series) -> str:
+    """How many rows of a column that is not one of numbers are at fault, and where the first is, for a sentence."""
+    wrong = no_numbers(values)
+    if wrong.any():
+        return count_of(wrong, "rows with other values")
+    texts = np.array([isinstance(value, str) for value in values], dtype=bool)
+    if texts.any():
+        return count_of(texts, "rows with text")  # that could be read as a number, but nothing is guessed
+    return count_of(values.notna(), f"rows with values of type {pd.api.types.infer_dtype(values)}")
+
+
 def no_times(values: pd.Series) -> NDArray[np.bool_]:
     """Which values of a column are there and are no time in ISO 8601: bool, shape (n,)."""
     try:
@@ -88,7 +99,7 @@ def numbers(column: pd.Series, name: str) -> NDArray[np.float32]:
     real = pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_complex_dtype(kind)
     if not (real or pd.api.types.is_bool_dtype(kind)):
         if not column.isna().all():
-            raise DataRejected(name, expected="numbers", got=f"values of type {kind}{first_of(no_numbers(column))}")
+            raise DataRejected(name, expected="numbers", got=others_than_numbers(column))
         return np.full(len(column), np.nan, dtype=np.float32)
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     infinite = np.isinf(values)
@@ -98,7 +109,7 @@ def numbers(column: pd.Series, name: str) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):
         narrow = values.astype(np.float32)
     if np.isinf(narrow).any():
-        raise DataRejected(name, expected="numbers below 3.4e38", got=f"larger ones{first_of(np.isinf(narrow))}")
+        raise DataRejected(name, expected="numbers below 3.4e38", got=count_of(np.isinf(narrow), "larger ones"))
     return narrow
 
 
@@ -113,7 +124,7 @@ def booleans(column: pd.Series, name: str) -> NDArray[np.float32]:
         column = column.astype("object").where(column.notna(), np.nan)
         other = np.array([not isinstance(value, bool | int | float | np.bool_ | np.number) for value in column])
         if other.any():
-            raise DataRejected(name, expected=expected, got=f"others{first_of(other)}")
+            raise DataRejected(name, expected=expected, got=count_of(other, "others"))
         try:
             column = column.astype(np.float64)
         except OverflowError as error:  # an integer beyond all bounds
@@ -121,7 +132,7 @@ def booleans(column: pd.Series, name: str) -> NDArray[np.float32]:
     values = numbers(column, name)
     other = ~np.isnan(values) & ~np.isin(values, (0.0, 1.0))
     if other.any():
-        raise DataRejected(name, expected=expected, got=f"others{first_of(other)}")
+        raise DataRejected(name, expected=expected, got=count_of(other, "others"))
     return values
 
 

@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from learning.columns import count_of, first_of, places
+from learning.columns import count_of, others_than_numbers, places
 from learning.errors import DataRejected
 
 Column = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -207,10 +207,10 @@ def _confirmed(labels: pd.Series[Any], column: str) -> NDArray[np.bool_]:
     try:
         flags = np.asarray(labels.astype("float64").fillna(0.0), dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise DataRejected(column, expected="0, 1 or missing", got=f"values of type {labels.dtype}") from error
+        raise DataRejected(column, expected="0, 1 or missing", got=others_than_numbers(labels)) from error
     wrong = ~np.isin(flags, (0.0, 1.0))
     if wrong.any():
-        raise DataRejected(column, expected="0, 1 or missing", got=f"another value{first_of(wrong)}")
+        raise DataRejected(column, expected="0, 1 or missing", got=count_of(wrong, "rows with another value"))
     confirmed: NDArray[np.bool_] = flags == 1.0
     return confirmed
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from learning.columns import count_of, first_of, no_numbers, places, require_columns, timestamps
+from learning.columns import count_of, others_than_numbers, places, require_columns, timestamps
 from learning.derived_names import profile_names
 from learning.errors import DataRejected
 
@@ -80,8 +80,7 @@ def _nanoseconds(frame: pd.DataFrame, column: str) -> NDArray[np.int64]:
 
 def _amounts(values: pd.Series, column: str) -> NDArray[np.float64]:
     if not pd.api.types.is_numeric_dtype(values) and len(values):
-        got = f"values of type {values.dtype}{first_of(no_numbers(values))}"
-        raise DataRejected(column, expected="amounts (numbers)", got=got)
+        raise DataRejected(column, expected="amounts (numbers)", got=others_than_numbers(values))
     amounts = values.to_numpy(dtype=np.float64, na_value=np.nan)
     infinite = np.isinf(amounts)
     if infinite.any():

@@ -20,7 +20,6 @@ from learning.columns import (
     booleans,
     codes,
     count_of,
-    first_of,
     numbers,
     places,
     require_columns,
@@ -323,7 +322,7 @@ def _weight(frame: pd.DataFrame, name: str | None) -> NDArray[np.float64] | None
     values = numbers(frame[name], name).astype(np.float64)
     wrong = ~(values > 0)
     if wrong.any():
-        raise DataRejected(name, expected="a positive weight in every row", got=f"others{first_of(wrong)}")
+        raise DataRejected(name, expected="a positive weight in every row", got=count_of(wrong, "others"))
     return values
 
 

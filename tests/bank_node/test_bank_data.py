@@ -93,10 +93,10 @@ def test_a_table_without_rows_is_refused_and_pinned_for_no_training(table, tmp_p
     ("change", "column", "said"),
     [
         ({"channel": "boat"}, "channel", "200 rows with another one"),
-        ({"amount": "a lot"}, "amount", "expected numbers"),
+        ({"amount": "a lot"}, "amount", r"expected numbers, got 200 rows with other values \(the first in row 1\)"),
         ({"amount": np.inf}, "amount", "finite numbers"),
         ({"amount": 1e300}, "amount", "larger ones"),
-        ({"fraud": 2}, "fraud", "others"),
+        ({"fraud": 2}, "fraud", "200 others"),
         ({"fraud": "suspect"}, "fraud", "others"),
         ({"fraud": None}, "fraud", "a label in every row"),
         ({"when": "soon"}, "when", "ISO 8601"),

@@ -181,7 +181,7 @@ def test_a_base_score_next_to_0_or_1_stays_within(base_score):
     ("change", "column", "got"),
     [
         ({"channel": "boat"}, "channel", "2400 rows with another one"),
-        ({"amount": "12,50"}, "amount", "values of type"),
+        ({"amount": "12,50"}, "amount", "2400 rows with other values"),
         ({"amount": np.inf}, "amount", "2400 infinite ones"),
         ({"risk": -np.inf}, "risk", "infinite"),
         ({"amount": 1e300}, "amount", "larger ones"),

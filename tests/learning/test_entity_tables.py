@@ -309,6 +309,19 @@ def test_bad_rows_are_refused_with_the_column_named(change, column):
     assert refused.value.column == column
 
 
+@pytest.mark.parametrize(
+    ("value", "got"), [("yes", "2 rows with other values (the first in row 3)"),
+                       (2, "2 rows with another value (the first in row 3)")],
+)  # fmt: skip
+def test_labels_that_are_none_are_counted(value, got):
+    frame = transactions()
+    frame["fraud"] = frame["fraud"].astype(object)
+    frame.loc[frame.index[[2, 5]], "fraud"] = value
+    with pytest.raises(DataRejected) as refused:
+        prepare_rows(frame, settings(), KEY)
+    assert str(refused.value) == f"column 'fraud': expected 0, 1 or missing, got {got}"
+
+
 def test_short_keys_are_refused():
     with pytest.raises(DataRejected, match="16 bytes"):
         prepare_rows(transactions(), settings(), b"short")

@@ -119,6 +119,15 @@ def test_bad_columns_are_refused_by_name(change, column):
     assert refused.value.column == column
 
 
+def test_amounts_that_are_no_numbers_are_counted():
+    frame = transactions().astype({"amount": object})
+    frame.loc[frame.index[[3, 7, 9]], "amount"] = "12,50"
+    with pytest.raises(DataRejected) as refused:
+        profiles(frame)
+    assert refused.value.expected == "amounts (numbers)"
+    assert refused.value.got == "3 rows with other values (the first in row 4)"
+
+
 def test_a_million_rows_take_seconds():
     frame = transactions(n=1_000_000, customers=5000)
     profiles(frame.iloc[:100])  # compiles
