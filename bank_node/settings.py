@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from bank_node.errors import SettingsInvalid
 from bank_node.home import Home
+from protocol.findings import explained
 from protocol.ids import Name
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def _clause(item: ErrorDetails, known: Iterable[str]) -> str:
     field = ".".join(map(str, item["loc"])) or "file"
     if item["type"] == "extra_forbidden":
         return f"{field}: there is no such setting; {_advice(str(item['loc'][-1]), known)}"
-    return f"{field}: {item['msg'].removeprefix('Value error, ')}"
+    return f"{field}: {explained(item)}"
 
 
 def settings_toml(url: str, name: str, data: Path | None, dataset: str = "transactions") -> str:

@@ -7,8 +7,8 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from consortium.findings import explained
 from consortium.settings import Settings
+from protocol.findings import explained
 
 
 def read_settings(**given: Any) -> Settings:

@@ -15,7 +15,7 @@ from consortium.cli.configuration import read_settings
 from consortium.cli.database import open_database
 from consortium.cli.numbers import Number
 from consortium.db import Database
-from consortium.findings import explained
+from protocol.findings import explained
 from protocol.ids import Name
 
 _DATA_DIR = click.option(

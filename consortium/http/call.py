@@ -13,7 +13,6 @@ from flask import Request
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import ClientDisconnected
 
-from consortium.findings import explained
 from consortium.http.errors import (
     BodyDigestWrong,
     BodyTooLarge,
@@ -27,6 +26,7 @@ from consortium.lru_cache import LRUCache
 from consortium.rounds.service import Body
 from consortium.runtime import Runtime
 from consortium.settings import Settings
+from protocol.findings import explained
 from protocol.messages import STATEMENT_HEADER
 from protocol.request_auth import body_digest
 from protocol.statements import SignedStatement

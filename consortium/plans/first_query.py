@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from consortium.findings import explained
 from consortium.lru_cache import LRUCache
 from consortium.plans.errors import PlanInvalid
 from consortium.replay import build_algorithm
+from protocol.findings import explained
 from protocol.statements import canonical_digest
 
 _TIMEOUT_S = 60.0

@@ -157,11 +157,11 @@ def test_the_template_states_the_defaults(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("min_contributors = 1", "min_contributors: Input should be greater than or equal to 2"),
+        ("min_contributors = 1", "min_contributors: expected greater than or equal to 2"),
         ("surprise = 3", "surprise: there is no such setting; expected one of algorithms"),
         ("min_contributers = 3", "min_contributers: there is no such setting; did you mean min_contributors?"),
         ("min_contributors = [", "not TOML"),
-        ("[privacy]\ndelta = 2", "privacy.delta: Input should be less than 1"),
+        ("[privacy]\ndelta = 2", "privacy.delta: expected less than 1"),
         ("[privacy]\nepsilom = 2", "privacy.epsilom: there is no such setting; did you mean epsilon?"),
         ('[banks]\nb = "0f1e"', "banks.b"),
     ],

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import Field, ValidationError, field_validator
 
-from consortium.findings import explained
+from protocol.findings import explained
 from protocol.ids import DigestHex, Name, UUIDText
 from protocol.statements import WireModel
 
