@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from learning.derived_names import risk_names
 from learning.entities import EntityTableSettings, bucket_of, cells_of, hash_identifiers
 from learning.errors import DataRejected
 
@@ -38,12 +39,7 @@ class RiskTable:
 
     def feature_names(self) -> list[str]:
         """Names of the features, in the order of `features`' columns."""
-        return [
-            f"{column}_{name}_{window}d"
-            for column in self.settings.entities
-            for window in self.settings.windows_days
-            for name in ("transactions", "frauds", "risk", "risk_ratio")
-        ]
+        return risk_names(self.settings.entities, self.settings.windows_days)
 
     def features(self, frame: pd.DataFrame, key: bytes) -> pd.DataFrame:
         """Risk features of a bank's transactions, as anyone could have known them at the time.

@@ -20,6 +20,7 @@ from consortium.cli.client import (
     show_table,
     volume,
 )
+from consortium.cli.numbers import WholeNumber
 from consortium.cli.show import say, short
 from consortium.cli.watching import ENDED, line_of, watch
 from protocol.ids import UUID_PATTERN
@@ -91,7 +92,7 @@ def start(plan: str, follow: bool, url: str, token: str, as_json: bool) -> None:
 
 
 @training.command("list")
-@click.option("--limit", type=click.IntRange(1, _MOST - 1), default=50, show_default=True, help="How many.")
+@click.option("--limit", type=WholeNumber(1, _MOST - 1), default=50, show_default=True, help="How many.")
 @service_options
 def list_all(limit: int, url: str, token: str, as_json: bool) -> None:
     r"""List the trainings, newest first.
@@ -117,7 +118,7 @@ def list_all(limit: int, url: str, token: str, as_json: bool) -> None:
 
 @training.command()
 @click.argument("training_id", metavar="TRAINING")
-@click.option("--limit", type=click.IntRange(1, 5000), help="Newest events to show. [default: 50; with --json 500]")
+@click.option("--limit", type=WholeNumber(1, 5000), help="Newest events to show. [default: 50; with --json 500]")
 @click.option("--follow", is_flag=True, help="Stay and print each event as it happens.")
 @service_options
 def show(training_id: str, limit: int | None, follow: bool, url: str, token: str, as_json: bool) -> None:  # noqa: PLR0917  # click names them all

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from learning.derived_names import risk_names
 from learning.driver import run
 from learning.entities import EntityTableSettings, cells_of, hash_identifiers, prepare_rows
 from learning.entity_tables import CELL_BITS, EntityTables, unpack
@@ -217,12 +216,6 @@ def test_noise_in_the_sum_has_the_planned_variance_with_one_bank_missing():
         error = (noised - clear).astype(float)
         assert abs(error.var() - 16.0) < 6 * 16.0 * np.sqrt(2 / error.size)
         assert abs(error.mean()) < 6 * 4.0 / np.sqrt(error.size)
-
-
-def test_the_features_names_are_those_that_are_told_without_a_table():
-    plan = settings(entities=("terminal", "merchant"), windows_days=(1, 30))
-    table = RiskTable(settings=plan, transactions=np.zeros(0, np.int32), frauds=np.zeros(0, np.int32))
-    assert table.feature_names() == risk_names(plan.entities, plan.windows_days)
 
 
 def test_noise_without_a_source_of_randomness_is_refused():
