@@ -183,12 +183,13 @@ class Agent:
         except DealRefused as error:
             self._failed(item, error, "work:refused")
             # Another bank's doing, before anything was summed: the ceremony may begin again without that bank.
-            self._complain(item, str(error), halt=False, about=error.dealer)
+            self._complain(item, str(error), in_full=error.in_full(), halt=False, about=error.dealer)
         except Refused as error:
             self._failed(item, error, "work:refused")
             # A policy's daily limit passes, and the bank can put its own rows right; everything else is a broken
             # promise, and the bank goes no further.
-            self._complain(item, str(error), halt=not isinstance(error, PolicyRefused | DataUnfit))
+            halt = not isinstance(error, PolicyRefused | DataUnfit)
+            self._complain(item, str(error), in_full=error.in_full(), halt=halt)
         except LearningError as error:  # its sentences show no values either
             self._failed(item, error, "work:failed")
             self._complain(item, str(error), halt=False)
@@ -215,15 +216,18 @@ class Agent:
     def _failed(self, item: WorkItem, error: Exception, event: str) -> None:
         self._aside.failed(item, harmless=False)
         foreign = not isinstance(error, NodeError | LearningError)
-        why = type(error).__name__ if foreign else f"{type(error).__name__}: {error}"
+        said = error.in_full() if isinstance(error, NodeError) else str(error)
+        why = type(error).__name__ if foreign else f"{type(error).__name__}: {said}"
         log.error(event, training=item.training, do=item.do, why=why, frames=_frames(error) if foreign else None)
 
-    def _complain(self, item: WorkItem, reason: str, *, halt: bool, about: str | None = None) -> None:
-        """Tells the operator once, and the status page, why this bank does not go on."""
-        self._board.training(item.training).complaint = reason
+    def _complain(
+        self, item: WorkItem, reason: str, *, halt: bool, in_full: str = "", about: str | None = None
+    ) -> None:  # fmt: skip
+        """Tells the operator once, and the status page in full, why this bank does not go on."""
+        self._board.training(item.training).complaint = in_full or reason
         self._note(at_once=True)
         if halt:
-            self._worker.halt(item.training, reason)
+            self._worker.halt(item.training, reason)  # what is asked of it later is refused with this sentence
         if (item.training, reason) in self._complained:
             return
         self._complained.add((item.training, reason))

@@ -87,7 +87,8 @@ class DataPins:
             raise DataChanged(
                 f"dataset {dataset!r} of training {training}",
                 expected=f"the rows with which this bank has accepted it (SHA-256 {pinned.sha256[:16]}…)",
-                got=f"other ones: {path} or its settings were changed since (SHA-256 {found.sha256[:16]}…)",
+                got=f"other ones: the file or its settings were changed since (SHA-256 {found.sha256[:16]}…)",
+                only_here=f"the file is {path}",
             )
         if found != pinned:
             self.keep(training, found)

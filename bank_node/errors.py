@@ -86,12 +86,12 @@ class DataUnfit(Refused):
 class DataChanged(DataUnfit):
     """The rows are not those with which the bank has accepted the training."""
 
-    def __init__(self, where: str, *, expected: str, got: str) -> None:
+    def __init__(self, where: str, *, expected: str, got: str, only_here: str) -> None:
         advice = (
             "put the file of that time back, and this bank goes on; otherwise it takes no further part in this "
             "training, and the next one takes the new rows"
         )
-        super().__init__(where, column=None, expected=expected, got=got, advice=advice)
+        super().__init__(where, column=None, expected=expected, got=got, advice=advice, only_here=only_here)
 
 
 class PlanInvalid(Refused):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from bank_node.errors import DataUnfit, SettingsInvalid
+from bank_node.errors import DataUnfit
 from learning.columns import first_of, no_times
 
 
@@ -14,19 +14,23 @@ def renamed(name: str, present: Sequence[str], rename: Mapping[str, str]) -> dic
     """Column as plans call it → column in the file.
 
     Raises:
-        DataUnfit: a column to be renamed is not there.
-        SettingsInvalid: two columns would have the same name.
+        DataUnfit: a column to be renamed is not there, or two columns would have the same name. Which, only the bank's
+            own people are told: they are names of its file.
     """
     for column in rename:
         if column not in present:
             raise DataUnfit(
-                f"dataset {name!r}", column=column, expected=f"a column {column!r} to rename", got="none of that name"
-            )
+                f"dataset {name!r}", column=None, expected="every column that the bank's settings rename",
+                got="none of one of these names", only_here=f"there is no column {column!r} to rename",
+            )  # fmt: skip
     mapping: dict[str, str] = {}
     for column in present:
         new = rename.get(column, column)
         if new in mapping:
-            raise SettingsInvalid(f"dataset {name!r}: columns {mapping[new]!r} and {column!r} are both called {new!r}")
+            raise DataUnfit(
+                f"dataset {name!r}", column=None, expected="columns of different names", got="two of one name",
+                only_here=f"columns {mapping[new]!r} and {column!r} are both called {new!r}",
+            )  # fmt: skip
         mapping[new] = column
     return mapping
 

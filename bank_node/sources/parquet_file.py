@@ -46,6 +46,7 @@ class ParquetSource:
             table = pq.read_table(self._path, columns=files)
             for column in texts:  # here, since pandas makes floats of whole numbers with gaps
                 table = self._with_text(table, mapping[column])
+            table = self._without_decimals(table, dict(zip(files, columns, strict=True)))
             # The rows alone: an index that pandas has stored with them is not the bank's.
             frame = table.to_pandas(ignore_metadata=True)
         except (OSError, pa.ArrowException) as error:
@@ -62,6 +63,21 @@ class ParquetSource:
                 f"dataset {self._name!r}", column=column, expected="texts, numbers or times to pass through",
                 got=f"values of type {table.schema.field(index).type}", advice="name another column",
             ) from None  # fmt: skip
+
+    def _without_decimals(self, table: pa.Table, called: Mapping[str, str]) -> pa.Table:
+        """Decimals as pandas has them would be no numbers: whole ones become integers, others the nearest float64."""
+        for index, field in enumerate(table.schema):
+            if not pa.types.is_decimal(field.type):
+                continue
+            kind = pa.float64() if field.type.scale > 0 else pa.int64()
+            try:
+                table = table.set_column(index, field.name, table.column(index).cast(kind))
+            except pa.ArrowException:
+                raise DataUnfit(
+                    f"dataset {self._name!r}", column=called[field.name], expected="whole numbers of at most 64 bits",
+                    got="larger ones", advice="export the column as text",
+                ) from None  # fmt: skip
+        return table
 
     def _unreadable(self, error: Exception) -> DataUnfit:
         # None of the libraries' own sentences, which may quote a value, but what the file looks like.

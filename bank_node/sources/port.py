@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from bank_node.errors import DataUnfit, SettingsInvalid
+from bank_node.errors import DataUnfit
 
 if TYPE_CHECKING:  # half a second of start-up, needed only where rows are read
     import pandas as pd
@@ -62,11 +62,10 @@ def open_source(name: str, settings: DatasetSettings, home: Path) -> DataSource:
         home: relative paths count from here.
 
     Raises:
-        SettingsInvalid: the format can not be told from the file's ending.
-        DataUnfit: there is no such file.
+        DataUnfit: there is no such file, or its format can not be told from its ending.
     """
     path = path_of(name, settings, home)
-    kind = settings.format if settings.format != "auto" else _format_of(path)
+    kind = settings.format if settings.format != "auto" else _format_of(name, path)
     # Imported here: both pull in pandas.
     if kind == "csv":
         from bank_node.sources.csv_file import CSVSource  # noqa: PLC0415  # see above
@@ -85,14 +84,19 @@ def path_of(name: str, settings: DatasetSettings, home: Path) -> Path:
     """
     path = home / settings.path  # what is absolute stays as it is
     if not path.is_file():
-        raise DataUnfit(f"dataset {name!r}", column=None, expected=f"a file at {path}", got="none")
+        raise DataUnfit(
+            f"dataset {name!r}", column=None, expected="its file", got="none", only_here=f"no file at {path}"
+        )
     return path
 
 
-def _format_of(path: Path) -> str:
+def _format_of(name: str, path: Path) -> str:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in {".parquet", ".pq"}:
         return "parquet"
     if any(suffix in {".csv", ".tsv"} for suffix in suffixes[-2:]):
         return "csv"
-    raise SettingsInvalid(f"{path}: the format can not be told from the ending; set format to csv or parquet")
+    raise DataUnfit(
+        f"dataset {name!r}", column=None, expected="a file whose ending tells its format", got="another",
+        advice="set format to csv or parquet in node.toml", only_here=f"the file is {path}",
+    )  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from bank_node.bank_data import HELD, BankData
 from bank_node.data_pin import DataPins
 from bank_node.durable import Disk
-from bank_node.errors import DataChanged, DataUnfit, PlanInvalid, SettingsInvalid
+from bank_node.errors import DataChanged, DataUnfit, PlanInvalid
 from bank_node.registry import Registry
 from bank_node.settings import DatasetSettings
 from protocol.plan import Plan
@@ -165,8 +165,9 @@ def test_a_column_twice_in_a_file_is_refused_and_not_taken_from_its_first_place(
     path.write_text("amount,channel,when,fraud,amount\n1.0,web,2026-01-01,0,9.0\n2.0,web,2026-01-01,1,8.0\n")
     datasets = {"transactions": DatasetSettings(path=path.name)}
     data = bank_data(tmp_path, datasets)
-    with pytest.raises(SettingsInvalid, match="'amount' and 'amount' are both called 'amount'"):
+    with pytest.raises(DataUnfit, match="two of one name") as caught:
         data.check(plan(), max_rows=200)
+    assert caught.value.only_here == "columns 'amount' and 'amount' are both called 'amount'"
 
 
 def other(number):
@@ -215,7 +216,7 @@ def test_trainings_side_by_side_keep_their_rows_in_memory(tmp_path):
     data.forget(other(0))
     path.unlink()  # nobody reads it for those that are held
     assert [data.prepared(other(number), plan(), no_entity_key) for number in range(1, HELD)] == first[1:]
-    with pytest.raises(DataUnfit, match="expected a file at"):
+    with pytest.raises(DataUnfit, match="expected its file, got none"):
         data.prepared(other(0), plan(), no_entity_key)
 
 
