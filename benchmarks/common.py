@@ -9,7 +9,8 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,19 @@ def machine() -> dict[str, Any]:
     return {
         "cores": len(os.sched_getaffinity(0)), "python": platform.python_version(), "machine": platform.machine(),
     }  # fmt: skip
+
+
+@contextmanager
+def printing_aside() -> Iterator[None]:
+    """What is printed meanwhile, by a library too, goes to standard error: standard output is for the result."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def write_json(result: dict[str, Any], target: str) -> None:
