@@ -6,6 +6,7 @@ watches all of them, and on to a thread again, takes three changes of thread and
 
 from __future__ import annotations
 
+import os
 import select
 from typing import Any
 
@@ -17,6 +18,14 @@ LINGER_S = 0.05
 
 class LingeringWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """See the module."""
+
+    def is_parent_alive(self) -> bool:
+        """Whether gunicorn's parent process is there. Without it this one ends at once, as if it was killed with it:
+        threads that wait for work would keep it for a minute, beside the service that was started anew.
+        """
+        if super().is_parent_alive():
+            return True
+        os._exit(1)
 
     def handle(self, conn: Any) -> Any:
         """Answers a request, and those that follow it at once."""
