@@ -138,6 +138,8 @@ class Agent:
     def run(self, *, once: bool = False) -> None:
         """Works until stopped; with `once` until nothing is owed."""
         work: Work | None = None
+        log.info("agent:running", name=self._board.status.name, url=self._board.status.url)
+        self._note(at_once=True)
         try:
             while not self._stop.is_set():
                 self._worker.expire()

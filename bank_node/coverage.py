@@ -10,8 +10,9 @@ import pandas as pd
 
 from bank_node.errors import DataUnfit
 from learning.algorithms import AnySettings
+from learning.drift import DriftSettings
 from learning.entities import EntityRows, EntityTableSettings
-from learning.schema import Dataset
+from learning.schema import Dataset, FeatureSchema, Part
 
 
 def warnings_of(where: str, settings: AnySettings, frame: pd.DataFrame, data: Dataset | EntityRows) -> list[str]:
@@ -24,12 +25,14 @@ def warnings_of(where: str, settings: AnySettings, frame: pd.DataFrame, data: Da
         data: the same, prepared.
 
     Raises:
-        DataUnfit: none of the rows is of the days that an entity table counts.
+        DataUnfit: none of the rows is of the days that an entity table counts, or trains the model.
     """
     if isinstance(settings, EntityTableSettings):
         return _of_days(where, settings, frame[settings.time])
     assert isinstance(data, Dataset)  # what is no entity table has a feature schema
-    return _of_inputs(where, settings.inputs.names, data)
+    trains = not isinstance(settings, DriftSettings)  # which compares the parts
+    split = _of_split(where, settings.inputs, frame, data, trains=trains)
+    return [*split, *_of_inputs(where, settings.inputs.names, data)]
 
 
 def _of_days(where: str, settings: EntityTableSettings, times: pd.Series) -> list[str]:
@@ -48,6 +51,27 @@ def _of_days(where: str, settings: EntityTableSettings, times: pd.Series) -> lis
     if not missing:
         return []
     return [f"{where}, column {settings.time!r}: no rows of {missing} of the {all_days} days {asked}; {own}"]
+
+
+def _of_split(where: str, inputs: FeatureSchema, frame: pd.DataFrame, data: Dataset, *, trains: bool) -> list[str]:
+    times = None if inputs.time is None else frame[inputs.time]
+    own = "" if times is None else f"this bank's rows are of {times.min()} to {times.max()}"
+    there = set(data.part.tolist())
+    if trains and Part.TRAIN not in there:
+        raise DataUnfit(
+            where, column=inputs.time, expected="rows that train the model, by the plan's split", got="none",
+            advice="bring the dataset up to date, or ask the operator whether the split is meant so", only_here=own,
+        )  # fmt: skip
+    split = inputs.split
+    asked = {
+        Part.VALIDATION: (split.validation_from, split.validation_share),
+        Part.TEST: (split.test_from, split.test_share),
+    }
+    return [
+        f"{where}: by the plan's split this bank has no {part.name.lower()} rows" + (f"; {own}" if own else "")
+        for part, given in asked.items()
+        if any(given) and part not in there
+    ]
 
 
 def _of_inputs(where: str, names: tuple[str, ...], data: Dataset) -> list[str]:

@@ -88,6 +88,7 @@ class Participation:
     def _enter(self, state: str) -> None:
         """Shows what this bank is doing now, before a request that may wait for long."""
         if self._status.state != state:
+            log.info("training:entered", training=self._training, plan=self._status.plan, state=state)
             self._status.state = state
             self._node.board.write(at_once=True)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
 from bank_node.cli.common import command_errors, home_option, json_option, show_json
@@ -31,9 +33,14 @@ def show(home: Home, as_json: bool) -> None:
     if as_json:
         show_json(settings)
         return
-    click.echo(f"# {home.policy}")
+    click.echo(f"# {home.policy}" + ("" if home.policy.exists() else " is not there: the defaults"))
     for name, value in settings.items():
-        click.echo(f"{name} = {value}")
+        if value is None:
+            click.echo(f"# {name}: not set")
+        elif isinstance(value, dict):
+            click.echo(f"[{name}]" + "".join(f"\n{key} = {json.dumps(part)}" for key, part in value.items()))
+        else:
+            click.echo(f"{name} = {json.dumps(value)}" + ("  # any" if value == [] else ""))
 
 
 @policy.command()

@@ -15,6 +15,8 @@ from protocol.ids import sha256_hex
 
 #: So that a token is recognised by scanners for leaked secrets, and by people.
 TOKEN_PREFIX = "fco_"  # noqa: S105  # a prefix, not a secret
+#: Characters of an id that name a token; with fewer a typing error might name one.
+_LEAST_PREFIX = 6
 
 
 class Role(StrEnum):
@@ -78,15 +80,15 @@ def tokens_in_use(s: Session, name: str, *, now: float) -> list[AccessToken]:
 
 
 def revoke_token(s: Session, token: str, *, now: float) -> AccessToken:
-    """Revokes a token, by its id or by its name if one of this name is in use; again, by its id, does nothing.
+    """Revokes a token, by its id or the id's first characters, or by its name if one of this name is in use; again, by
+    its id, does nothing.
 
     Raises:
         TokenNotThere: there is none with this id, and none of this name in use.
         TokenAmbiguous: several of this name are in use.
     """
-    row = s.get(AccessToken, token)
-    if row is None:
-        row = _only_one(token, tokens_in_use(s, token, now=now))
+    begin = [row for row in list_tokens(s) if row.id.startswith(token)] if len(token) >= _LEAST_PREFIX else []
+    row = _only_one(token, begin or tokens_in_use(s, token, now=now))
     row.revoked_at = row.revoked_at or now
     return row
 
@@ -94,9 +96,10 @@ def revoke_token(s: Session, token: str, *, now: float) -> AccessToken:
 def _only_one(name: str, rows: list[AccessToken]) -> AccessToken:
     if not rows:
         raise TokenNotThere(
-            f"token {name}: there is none with this id, and none of this name in use; `consortium token list` shows all"
+            f"token {name}: expected the name of a token in use, or {_LEAST_PREFIX} or more characters of an id, got "
+            "those of none; `consortium token list` shows all"
         )
     if len(rows) > 1:
         ids = ", ".join(f"{row.id} ({row.role})" for row in rows)
-        raise TokenAmbiguous(f"token {name}: expected the name of one token in use, got that of {len(rows)}: {ids}")
+        raise TokenAmbiguous(f"token {name}: that means {len(rows)} of them; give the id of one: {ids}")
     return rows[0]

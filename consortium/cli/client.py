@@ -17,11 +17,11 @@ import httpx
 from consortium.cli.show import console, moment, show_json, show_table, volume
 
 __all__ = [
-    "EXIT_FAILED", "EXIT_NO_MODEL", "EXIT_REFUSED", "EXIT_UNREACHABLE", "Service", "console", "moment", "reading_file",
-    "refuse", "service_options", "show_json", "show_table", "volume",
+    "EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_NO_MODEL", "EXIT_REFUSED", "EXIT_UNREACHABLE", "Service", "console",
+    "moment", "reading_file", "refuse", "service_options", "show_json", "show_table", "volume",
 ]  # fmt: skip
 
-EXIT_FAILED, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_NO_MODEL = 1, 3, 4, 5
+EXIT_FAILED, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_NO_MODEL, EXIT_INTERRUPTED = 1, 3, 4, 5, 130
 _TIMEOUT_S = 90.0
 _AGAIN_S = 1.0
 #: A proxy's or the service's own "not now".

@@ -52,7 +52,7 @@ def main() -> None:
 
     \b
     Exit codes: 0 done; 1 failed; 2 wrong usage; 3 the service refused; 4 the service cannot be reached;
-    5 the training ended without a model.
+    5 the training ended without a model; 130 interrupted.
     """
 
 

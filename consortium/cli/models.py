@@ -12,7 +12,7 @@ import click
 from consortium.cli.card_text import show_card
 from consortium.cli.client import EXIT_REFUSED, Service, refuse, service_options
 from consortium.cli.output import require_writable, write_whole
-from consortium.cli.show import moment, show_json, show_table, volume
+from consortium.cli.show import moment, short, show_json, show_table, volume
 
 EXIT_FAILED = 1
 #: Characters of a digest or an id that name a model; with fewer a typing error might name one.
@@ -39,7 +39,7 @@ def list_all(url: str, token: str, as_json: bool) -> None:
         show_json(models)
         return
     rows = [
-        [m["name"], m["training"], m["digest"][:16], moment(m["released_at"]), "yes" if m["in_force"] else ""]
+        [m["name"], short(m["training"]), m["digest"][:16], moment(m["released_at"]), "yes" if m["in_force"] else ""]
         for m in models
     ]
     show_table("Models", ["name", "training", "digest", "released", "in force"], rows)
@@ -97,7 +97,7 @@ def _of_digest(service: Service, name: str, digest: str) -> dict[str, Any]:
 def _named(service: Service, given: str) -> str:
     """A name as it is, or the digest of which, or of whose training, this is the beginning that `model list` shows."""
     wanted = given.rstrip("…").lower()
-    if not re.fullmatch(r"[0-9a-f-]{1,63}", wanted):
+    if wanted and not re.fullmatch(r"[0-9a-f-]{1,63}", wanted):
         return given
     models = service.get("/v1/models")["models"]
     if any(m["name"] == given or wanted in {m["digest"], m["training"]} for m in models):

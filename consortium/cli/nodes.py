@@ -6,11 +6,12 @@ import click
 
 from consortium.cli.client import Service, moment, service_options, show_json, show_table
 from consortium.cli.numbers import Number
+from consortium.cli.show import short
 
 
 @click.group()
 def node() -> None:
-    """Invite, list and remove the banks' nodes; list open invitations."""
+    """Invite, list and remove the banks' nodes; list invitations and take them back."""
 
 
 @node.command()
@@ -58,6 +59,23 @@ def invitations(url: str, token: str, as_json: bool) -> None:
     show_table("Open invitations", ["name", "made", "by", "until"], rows)
 
 
+@node.command()
+@click.argument("name")
+@service_options
+def uninvite(name: str, url: str, token: str, as_json: bool) -> None:
+    r"""Take back the open invitations of a name: their tokens enrol nobody any more.
+
+    \b
+    Example:
+      consortium node uninvite bank-a
+    """
+    found = Service(url, token).delete(f"/v1/nodes/invitations/{name}")["invitations"]
+    if as_json:
+        show_json(found)
+    else:
+        click.echo(f"{len(found)} invitations of {name} are taken back")
+
+
 @node.command("list")
 @service_options
 def list_all(url: str, token: str, as_json: bool) -> None:
@@ -72,7 +90,7 @@ def list_all(url: str, token: str, as_json: bool) -> None:
         show_json(nodes)
         return
     rows = [
-        [n["name"], n["id"], moment(n["enrolled_at"]), moment(n["seen_at"]), moment(n["removed_at"])] for n in nodes
+        [n["name"], short(n["id"]), *(moment(n[at]) for at in ("enrolled_at", "seen_at", "removed_at"))] for n in nodes
     ]
     show_table("Nodes", ["name", "id", "enrolled", "last seen", "removed"], rows)
 

@@ -14,6 +14,7 @@ from consortium.cli.client import EXIT_REFUSED, moment, refuse, show_json, show_
 from consortium.cli.configuration import read_settings
 from consortium.cli.database import open_database
 from consortium.cli.numbers import Number
+from consortium.cli.show import short
 from consortium.db import Database
 from protocol.findings import explained
 from protocol.ids import Name
@@ -97,7 +98,7 @@ def list_all(data_dir: Path | None, as_json: bool) -> None:
         return
     show_table(
         "Tokens", ["id", "name", "role", "created", "expires", "revoked"],
-        [[r.id, r.name, r.role, moment(r.created_at), moment(r.expires_at), moment(r.revoked_at)] for r in rows],
+        [[short(r.id), r.name, r.role, moment(r.created_at), moment(r.expires_at), moment(r.revoked_at)] for r in rows],
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from consortium.cli.client import (
+    EXIT_INTERRUPTED,
     EXIT_NO_MODEL,
     EXIT_REFUSED,
     Service,
@@ -58,6 +59,18 @@ def find_training(service: Service, given: str) -> str:
     return found[0]
 
 
+def _watched(service: Service, training_id: str, *, as_json: bool) -> dict[str, Any]:
+    try:
+        return watch(service, training_id, silent=as_json)
+    except KeyboardInterrupt:
+        click.echo(
+            f"training {training_id} goes on; `consortium training watch {short(training_id)}` shows it again, "
+            "`training cancel` ends it",
+            err=True,
+        )
+        sys.exit(EXIT_INTERRUPTED)
+
+
 def _end(view: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         show_json(view)
@@ -84,7 +97,7 @@ def start(plan: str, follow: bool, url: str, token: str, as_json: bool) -> None:
     if follow:
         if not as_json:
             say(f"training {view['id']}")
-        _end(watch(service, view["id"], silent=as_json), as_json=as_json)
+        _end(_watched(service, view["id"], as_json=as_json), as_json=as_json)
     elif as_json:
         show_json(view)
     else:
@@ -201,7 +214,7 @@ def watch_one(training_id: str, url: str, token: str, as_json: bool) -> None:
       consortium training watch 3f0d1c2e
     """
     service = Service(url, token)
-    _end(watch(service, find_training(service, training_id), silent=as_json), as_json=as_json)
+    _end(_watched(service, find_training(service, training_id), as_json=as_json), as_json=as_json)
 
 
 def _steer(verb: str, done: str, help_text: str) -> None:

@@ -119,6 +119,13 @@ def invite(call: Call) -> EnrolmentInvitation:
         return EnrolmentInvitation(name=row.name, token=token, expires_at=row.expires_at, also_open=_open(others))
 
 
+@routes.add("DELETE", "/v1/nodes/invitations/{node}", access=Access.OPERATOR, response=InvitationList)
+def take_back(call: Call) -> InvitationList:
+    """Takes back the open invitations of a name; says which they were."""
+    with call.runtime.act("members.take_back") as (s, _, now):
+        return InvitationList(invitations=_open(service.take_back(s, call.path["node"], now=now)))
+
+
 @routes.add("GET", "/v1/nodes/{node}", access=Access.VIEWER, response=NodeView)
 def show(call: Call) -> NodeView:
     """Shows a node, by id or by name."""

@@ -49,6 +49,20 @@ def open_invitations(s: Session, *, now: float) -> list[EnrolmentToken]:
     return list(s.scalars(select(EnrolmentToken).where(still).order_by(EnrolmentToken.name, EnrolmentToken.created_at)))
 
 
+def take_back(s: Session, name: str, *, now: float) -> list[EnrolmentToken]:
+    """Takes back the open invitations of a name.
+
+    Raises:
+        NodeMissing: there is none.
+    """
+    rows = [row for row in open_invitations(s, now=now) if row.name == name]
+    if not rows:
+        raise NodeMissing(f"invitation of {name}: none is open; `consortium node invitations` shows those that are")
+    for row in rows:
+        row.expires_at = now
+    return rows
+
+
 def enrol(s: Session, request: EnrolmentRequest, *, now: float) -> NodeRow:
     """Enrols a node; the same application again gets the same node.
 
@@ -78,7 +92,7 @@ def enrol(s: Session, request: EnrolmentRequest, *, now: float) -> NodeRow:
             raise EnrolmentRefused(f"{where}: expected an unused token, got one that {token.name!r} has used")
         return node
     if token.expires_at <= now:
-        raise EnrolmentRefused(f"{where}: the token has expired; ask the operator for a new one")
+        raise EnrolmentRefused(f"{where}: the token has expired or was taken back; ask the operator for a new one")
     named = (NodeRow.name == token.name) & NodeRow.removed_at.is_(None)
     # A removed node's key stays refused: it may be in other hands.
     taken = s.scalar(select(NodeRow.id).where(named | (NodeRow.signing_key == enrolment.signing_key)))

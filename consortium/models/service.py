@@ -127,7 +127,7 @@ def list_models(s: Session) -> list[tuple[ModelRow, bool]]:
 
 
 def promote(s: Session, model: str, *, by: str, now: float) -> ModelRow:
-    """Puts a model in force under its name; again does nothing.
+    """Puts a model in force under its name; again, or for the same model of another training, does nothing.
 
     Args:
         s: inside a transaction.
@@ -153,8 +153,11 @@ def promote(s: Session, model: str, *, by: str, now: float) -> ModelRow:
             )
         raise _missing(s, model)
     _lock(s, row.name)
-    if in_force(s, row.name) != row.training:
-        s.add(PromotionRow(name=row.name, training=row.training, act="promote", at=now, by=by))
+    present = in_force(s, row.name)
+    standing = None if present is None else s.get_one(ModelRow, present)
+    if standing is not None and standing.digest == row.digest:
+        return standing  # of another training, perhaps; on top of itself it would make a rollback that changes nothing
+    s.add(PromotionRow(name=row.name, training=row.training, act="promote", at=now, by=by))
     return row
 
 

@@ -89,6 +89,33 @@ def test_days_within_are_missed_as_well(check_plan):
     assert "no rows of 2 of the 31 days" in check_plan(table, TABLE | JANUARY).stderr
 
 
+def split_from(day):
+    split = {"test_from": f"{day}T00:00:00"}
+    return TREES | {"inputs": INPUTS | {"time": "time", "split": split}}
+
+
+def test_a_bank_none_of_whose_rows_trains_takes_no_part_and_only_itself_reads_its_own_times(check_plan, bank):
+    table = rows("2026-02-01", "2026-02-03").assign(amount=[1, 2, 3])
+    done = check_plan(table, split_from("2020-01-01"))
+    assert done.exit_code == ExitCode.DATA
+    assert "column 'time': expected rows that train the model, by the plan's split, got none" in done.stderr
+    assert "this bank's rows are of 2026-02-01 12:00:00 to 2026-02-03 12:00:00" in done.stderr
+    plan = Plan.model_validate({"name": "trees", "learning": split_from("2020-01-01")})
+    with open_node(bank) as node, pytest.raises(DataUnfit) as caught:
+        node.data.check(plan, max_rows=1000)
+    assert "2026" not in str(caught.value)
+    drift = {"kind": "drift", "inputs": split_from("2020-01-01")["inputs"], "min_rows": 1}
+    assert check_plan(table, drift).exit_code == 0  # which compares, and trains nothing
+
+
+@pytest.mark.parametrize(("day", "warned"), [("2031-01-01", True), ("2026-02-02", False)])
+def test_a_bank_that_can_test_nothing_is_warned(check_plan, day, warned):
+    done = check_plan(rows("2026-02-01", "2026-02-03").assign(amount=[1, 2, 3]), split_from(day))
+    assert done.exit_code == 0, done.output
+    assert ("by the plan's split this bank has no test rows; this bank's rows are of" in done.stderr) == warned
+    assert ("warning" in done.stderr) == warned
+
+
 @pytest.mark.parametrize(
     ("amount", "said"),
     [(1.5, "input 'amount': the same value in all"), (None, "input 'amount': missing in all"), ([1.5, None], ""),

@@ -109,6 +109,20 @@ def test_invitations_that_are_open_are_shown_where_another_is_made_and_in_a_list
     assert shown() == ["bank-a", "bank-a"]  # the others hold again once this node is removed
 
 
+def test_an_invitation_that_was_taken_back_enrols_nobody(running):
+    _, url, operator = running
+    sent = operator.post("/v1/nodes/invitations", json={"name": "bank-a"}).json()["token"]
+    kept = operator.post("/v1/nodes/invitations", json={"name": "bank-b"}).json()["token"]
+    token = operator.headers["Authorization"].removeprefix("Bearer ")
+    for code, said in ((0, "1 invitations of bank-a are taken back"), (3, "none is open")):
+        done = CliRunner().invoke(main, ["node", "uninvite", "bank-a", "--url", url, "--token", token])
+        assert done.exit_code == code
+        assert said in done.output
+    with pytest.raises(AssertionError, match="was taken back"):
+        enrol_with(url, "bank-a", sent)
+    enrol_with(url, "bank-b", kept).client.close()
+
+
 def test_a_removed_nodes_key_is_not_taken_again(running):
     runtime, url, operator = running
     key = Ed25519PrivateKey.generate()

@@ -92,6 +92,16 @@ def test_a_rollback_takes_back_the_last_promotion_that_still_stands(database, ac
             assert service.find_model(s, NAME).training == current
 
 
+def test_the_same_model_of_another_training_is_in_force_already(database):
+    assert act(database, "A") + act(database, "B") == "AB"
+    with database.transaction("test.release") as s:
+        again = release(s, "E", made="B", at=9.0)
+    for named in (again, digest_of("B")):
+        with database.transaction("test.act") as s:
+            assert service.promote(s, named, by="test", now=0.0).training == "fraud-B"
+    assert act(database, "<") == "A"  # and not the same bytes once more
+
+
 def test_a_name_means_nothing_until_a_model_is_promoted(database):
     with database.reading("test.look") as s:
         with pytest.raises(ModelMissing, match=r"none is in force; released: .*--digest DIGEST"):

@@ -45,17 +45,19 @@ def test_a_name_that_is_in_use_is_said_when_another_token_gets_it(token):
 def test_a_token_is_revoked_by_its_name_if_there_is_one(token):
     only, _ = made(token, "ops")
     assert f"token {only} (ops) is revoked" in token("revoke", "ops").output
-    assert "none of this name in use" in token("revoke", "ops", code=3).output
+    assert "expected the name of a token in use" in token("revoke", "ops", code=3).output
     assert f"token {only} (ops) is revoked" in token("revoke", only).output  # by its id again
     both = {made(token, "ops", "--role", role)[0]: role for role in ("viewer", "admin")}
     refused = token("revoke", "ops", code=3).output
-    assert "expected the name of one token in use, got that of 2" in refused
+    assert "that means 2 of them; give the id of one" in refused
     for identifier, role in both.items():
         assert f"{identifier} ({role})" in refused
     left, last = both
     token("revoke", last)
     assert f"token {left} (ops) is revoked" in token("revoke", "ops").output
-    assert "there is none with this id" in token("revoke", "nobody", code=3).output
+    assert "got those of none" in token("revoke", "nobody", code=3).output
+    assert "got those of none" in token("revoke", last[:5], code=3).output
+    assert f"token {last} (ops) is revoked" in token("revoke", last[:8]).output
 
 
 def test_a_token_that_has_expired_is_not_in_use(tmp_path):

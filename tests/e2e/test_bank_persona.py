@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+import tomllib
 
 import numpy as np
 import pandas as pd
@@ -92,7 +93,9 @@ def test_a_bank_from_its_enrolment_to_the_days_alerts(tmp_path):
         says(bank_node("models", *home), 0, "* card-fraud  gbdt", view["model"][:16])
         says(bank_node("keys", "show", *home), 0, "signing key", "public")
         says(bank_node("banks", *home), 0, "bank-1", "bank-2")
-        says(bank_node("policy", "show", *home), 0, "min_contributors = 3")
+        shown = bank_node("policy", "show", *home)
+        says(shown, 0, "min_contributors = 3", "# privacy: not set", "plans = []  # any")
+        tomllib.loads(shown.stdout)
         says(bank_node("policy", "check", *home), 0, "good")
         says(bank_node("ledger", *home), 0, f"{training}  no noise", "epsilon in all  no noise without a budget")
         says(bank_node("run", "--once", *home), ExitCode.ALREADY_RUNNING, "another agent works in this folder")
