@@ -336,9 +336,10 @@ def test_an_agent_whose_service_does_not_answer_waits_and_ends_when_told(bank):
     with subprocess.Popen(
         [*NODE, "run", "--home", str(bank.folder)], env=clean_environment(), stderr=subprocess.PIPE
     ) as process:  # fmt: skip
-        said = process.stderr.readline()
+        started, said = process.stderr.readline(), process.stderr.readline()
         process.terminate()
         rest = process.stderr.read()
     assert process.returncode == 0
+    assert b"agent:running" in started
     assert b"retry" in said
     assert b"Traceback" not in said + rest
