@@ -56,7 +56,7 @@ def _of_days(where: str, settings: EntityTableSettings, times: pd.Series) -> lis
 def _of_split(where: str, inputs: FeatureSchema, frame: pd.DataFrame, data: Dataset, *, trains: bool) -> list[str]:
     times = None if inputs.time is None else frame[inputs.time]
     own = "" if times is None else f"this bank's rows are of {times.min()} to {times.max()}"
-    there = set(data.part.tolist())
+    there = set(np.unique(data.part).tolist())
     if trains and Part.TRAIN not in there:
         raise DataUnfit(
             where, column=inputs.time, expected="rows that train the model, by the plan's split", got="none",
