@@ -151,7 +151,7 @@ def test_a_second_bank_of_the_same_name_or_key_is_refused(door, service):
 
 def test_an_expired_token(door):
     door.clock.ahead_s += 601
-    door.refuses(door.send(door.application()), P.ENROLMENT_TOKEN_INVALID, "has expired or was taken back; ask the operator")
+    door.refuses(door.send(door.application()), P.ENROLMENT_TOKEN_INVALID, "has expired or was taken back")
     door.clock.ahead_s -= 601
 
 
