@@ -152,6 +152,14 @@ def _write_page(card: dict[str, Any], out: Path) -> None:
         click.echo(f"{out}: {HOW_TO_GET_PICTURES}", err=True)
 
 
+def _show_act(view: dict[str, Any], said: str, *, as_json: bool) -> None:
+    if as_json:
+        show_json(view)
+        return
+    click.echo(said)
+    click.echo(_HEARD, err=True)
+
+
 @model.command()
 @click.argument("digest")
 @service_options
@@ -165,11 +173,8 @@ def promote(digest: str, url: str, token: str, as_json: bool) -> None:
     """
     service = Service(url, token)
     view = service.post(f"/v1/models/{_named(service, digest)}/promotion")
-    if as_json:
-        show_json(view)
-    else:
-        click.echo(f"model {view['digest'][:16]} of training {view['training']} is in force as {view['name']}")
-        click.echo(_HEARD, err=True)
+    said = f"model {view['digest'][:16]} of training {view['training']} is in force as {view['name']}"
+    _show_act(view, said, as_json=as_json)
 
 
 @model.command()
@@ -183,11 +188,8 @@ def rollback(name: str, url: str, token: str, as_json: bool) -> None:
       consortium model rollback fraud-2026
     """
     view = Service(url, token).post(f"/v1/models/{name}/rollback")
-    if as_json:
-        show_json(view)
-    else:
-        click.echo(f"model {view['digest'][:16]} of training {view['training']} is in force again as {view['name']}")
-        click.echo(_HEARD, err=True)
+    said = f"model {view['digest'][:16]} of training {view['training']} is in force again as {view['name']}"
+    _show_act(view, said, as_json=as_json)
 
 
 @model.command()
@@ -202,8 +204,5 @@ def withdraw(name: str, url: str, token: str, as_json: bool) -> None:
       consortium model withdraw fraud-2026
     """
     view = Service(url, token).post(f"/v1/models/{name}/withdrawal")
-    if as_json:
-        show_json(view)
-    else:
-        click.echo(f"no model is in force as {view['name']} any more; withdrawn: {view['digest'][:16]}")
-        click.echo(_HEARD, err=True)
+    said = f"no model is in force as {view['name']} any more; withdrawn: {view['digest'][:16]}"
+    _show_act(view, said, as_json=as_json)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from consortium.http.call import Call
 from consortium.http.route import Access, Routes
 from consortium.models import service
@@ -78,25 +80,24 @@ def content(call: Call) -> bytes:
 @routes.add("POST", "/v1/models/{model}/promotion", access=Access.OPERATOR, response=ModelView)
 def promote(call: Call) -> ModelView:
     """Puts a model, by training or by digest, in force under its name."""
-    with call.runtime.act("models.promote") as (s, _, now):
-        view = _view(service.promote(s, call.path["model"], by=call.actor, now=now), current=True)
-    call.runtime.in_force.forget()
-    return view
+    return _act(call, service.promote, in_force=True)
 
 
 @routes.add("POST", "/v1/models/{model}/rollback", access=Access.OPERATOR, response=ModelView)
 def rollback(call: Call) -> ModelView:
     """Withdraws the model in force under a name, and puts the one back that was in force before it."""
-    with call.runtime.act("models.rollback") as (s, _, now):
-        view = _view(service.rollback(s, call.path["model"], by=call.actor, now=now), current=True)
-    call.runtime.in_force.forget()
-    return view
+    return _act(call, service.rollback, in_force=True)
 
 
 @routes.add("POST", "/v1/models/{model}/withdrawal", access=Access.OPERATOR, response=ModelView)
 def withdraw(call: Call) -> ModelView:
     """Leaves no model in force under a name, so that the banks' nodes score with none of it, until one is promoted."""
-    with call.runtime.act("models.withdraw") as (s, _, now):
-        view = _view(service.withdraw(s, call.path["model"], by=call.actor, now=now), current=False)
+    return _act(call, service.withdraw, in_force=False)
+
+
+def _act(call: Call, act: Callable[..., ModelRow], *, in_force: bool) -> ModelView:
+    """Acts upon a model or a name; only once that is written do the banks' next answers say it."""
+    with call.runtime.act(f"models.{act.__name__}") as (s, _, now):
+        view = _view(act(s, call.path["model"], by=call.actor, now=now), current=in_force)
     call.runtime.in_force.forget()
     return view
