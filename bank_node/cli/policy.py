@@ -34,11 +34,13 @@ def show(home: Home, as_json: bool) -> None:
         show_json(settings)
         return
     click.echo(f"# {home.policy}" + ("" if home.policy.exists() else " is not there: the defaults"))
-    for name, value in settings.items():
+    # Tables last: what follows one in TOML is part of it.
+    for name, value in sorted(settings.items(), key=lambda item: isinstance(item[1], dict)):
         if value is None:
             click.echo(f"# {name}: not set")
         elif isinstance(value, dict):
-            click.echo(f"[{name}]" + "".join(f"\n{key} = {json.dumps(part)}" for key, part in value.items()))
+            lines = (f"{json.dumps(key)} = {json.dumps(part)}" for key, part in value.items())
+            click.echo("\n".join([f"[{name}]", *lines]))
         else:
             click.echo(f"{name} = {json.dumps(value)}" + ("  # any" if value == [] else ""))
 

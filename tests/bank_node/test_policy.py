@@ -1,8 +1,12 @@
 """Every rule of a bank's policy refuses what it should, names itself, and lets the rest pass."""
 
+import tomllib
+
 import pytest
+from click.testing import CliRunner
 from pydantic import TypeAdapter
 
+from bank_node.cli import main
 from bank_node.errors import PolicyRefused, SettingsInvalid
 from bank_node.fingerprint import grouped
 from bank_node.home import Home
@@ -152,6 +156,16 @@ def test_the_template_states_the_defaults(tmp_path):
     body = [line for line in uncommented if not line.startswith(("epsilon", "delta", "bank-b"))]
     home.policy.write_text("\n".join(body))
     assert load_policy(home).settings == PolicySettings()
+
+
+def test_the_policy_in_force_is_shown_as_it_could_be_written(tmp_path):
+    home = Home(tmp_path)
+    banks = f'[banks]\n"a.b" = "{"0f" * 32}"\n'
+    home.policy.write_text(f'plans = ["cards"]\n[privacy]\nepsilon = 2.0\ndelta = 1e-6\n{banks}')
+    shown = CliRunner().invoke(main, ["policy", "show", "--home", str(tmp_path)]).output
+    settings = load_policy(home).settings
+    assert PolicySettings.model_validate(tomllib.loads(shown)) == settings
+    assert settings.require_privacy
 
 
 @pytest.mark.parametrize(
