@@ -110,7 +110,8 @@ class EntityRows:
     Attributes:
         digests: by entity column, uint64 of shape (n_unique, hash_rows): the keyed hashes of the identifiers seen.
         codes: by entity column, int64 of shape (n_rows,): index into `digests`, -1 where the identifier is missing.
-        buckets: int64, shape (n_rows,): time bucket, counted from the first day; may lie outside the table.
+        buckets: int64, shape (n_rows,): time bucket, counted from the first day; outside the table where the row is not
+            counted.
         frauds: bool, shape (n_rows,): confirmed fraud.
         randbytes: source of cryptographic randomness for the noise, or None if no noise is asked for.
     """
@@ -147,7 +148,7 @@ def prepare_rows(
     return EntityRows(
         digests={column: digests for column, (digests, _) in hashed.items()},
         codes={column: codes for column, (_, codes) in hashed.items()},
-        buckets=bucket_of(frame[settings.time], settings),
+        buckets=_counted_bucket_of(frame[settings.time], settings),
         frauds=_confirmed(frame[settings.label], settings.label),
         randbytes=randbytes,
     )
@@ -192,6 +193,18 @@ def bucket_of(times: pd.Series[Any], settings: EntityTableSettings) -> NDArray[n
     Raises:
         DataRejected: the column does not hold times, or a time is missing.
     """
+    return np.floor_divide(_days_of(times, settings), settings.bucket_days)
+
+
+def _counted_bucket_of(times: pd.Series[Any], settings: EntityTableSettings) -> NDArray[np.int64]:
+    """The same, but outside the table for days after the last one, which a wide last bucket would reach over."""
+    days = _days_of(times, settings)
+    last = (settings.last_day - settings.first_day).days
+    return np.where(days <= last, np.floor_divide(days, settings.bucket_days), settings.buckets)
+
+
+def _days_of(times: pd.Series[Any], settings: EntityTableSettings) -> NDArray[np.int64]:
+    """The day of every row, int64 of shape (n_rows,), counted from the first day."""
     column = settings.time
     if not pd.api.types.is_datetime64_any_dtype(times):
         raise DataRejected(column, expected="times (datetime64)", got=str(times.dtype))
@@ -200,7 +213,7 @@ def bucket_of(times: pd.Series[Any], settings: EntityTableSettings) -> NDArray[n
     if getattr(times.dt, "tz", None) is not None:
         times = times.dt.tz_convert("UTC").dt.tz_localize(None)
     days = times.to_numpy().astype("datetime64[D]") - np.datetime64(settings.first_day, "D")
-    return np.floor_divide(days.astype(np.int64), settings.bucket_days)
+    return days.astype(np.int64)
 
 
 def _confirmed(labels: pd.Series[Any], column: str) -> NDArray[np.bool_]:

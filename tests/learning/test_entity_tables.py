@@ -96,6 +96,17 @@ def test_the_sum_over_banks_is_the_table_of_the_pooled_rows_and_independent_of_t
     np.testing.assert_array_equal(other.frauds, pooled.frauds)
 
 
+def test_rows_after_the_last_day_are_not_counted_though_the_last_bucket_reaches_over_them():
+    frame = transactions()
+    # 41 days: five weeks and six days, so that the sixth bucket reaches a day too far.
+    plan = settings(last_day=dt.date(2026, 2, 10), bucket_days=7, windows_days=(7, 28))
+    until = frame[frame["time"] < pd.Timestamp("2026-02-11")]
+    assert len(until) < len(frame[frame["time"] < pd.Timestamp("2026-02-12")])
+    counted, expected = table_of(banks_of(frame), plan), table_of(banks_of(until), plan)
+    assert counted.transactions[0, :, 0].sum() == len(until)
+    assert counted.digest() == expected.digest()
+
+
 def test_no_feature_looks_ahead():
     """Labels and rows of the future are changed at random; features of earlier transactions do not move."""
     frame = transactions()
