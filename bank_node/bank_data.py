@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bank_node.data_pin import DataPin, DataPins, require_untouched
-from bank_node.errors import DataUnfit
+from bank_node.errors import SEE_SETTINGS, DataUnfit, PolicyRefused
 from bank_node.learning_settings import learning_settings
 from bank_node.registry import Registry
 from bank_node.settings import DatasetSettings
@@ -181,8 +181,9 @@ class BankData:
         name = plan.features.dataset
         if name not in self._datasets:
             raise DataUnfit(
-                f"plan {plan.name!r}", column=None, expected=f"a dataset {name!r} in node.toml", got="none of that name"
-            )
+                f"plan {plan.name!r}", column=None, expected=f"a dataset {name!r} in node.toml", got="no such name",
+                advice=SEE_SETTINGS,
+            )  # fmt: skip
         return self._datasets[name], path_of(name, self._datasets[name], self._folder)
 
     def _source(self, plan: Plan) -> DataSource:
@@ -208,6 +209,7 @@ class BankData:
                 raise DataUnfit(
                     f"plan {plan.name!r}", column=None, expected=f"the entity table of training {training} and its key",
                     got="neither on this node: it took no part in that training",
+                    advice="only the operator can help, by a plan without it or a new training of the table",
                 )  # fmt: skip
             found.append((RiskTable.from_bytes(self._registry.model_bytes(entry)), self._unseal(sealed)))
         return found
@@ -294,8 +296,10 @@ def _require_size(plan: Plan, frame: pd.DataFrame, max_rows: int) -> None:
             advice="see whether the export was broken off: without rows this bank would only be counted as one more",
         )  # fmt: skip
     if len(frame) > max_rows:
-        expected = f"at most {max_rows} rows (policy max_rows)"
-        raise DataUnfit(f"plan {plan.name!r}", column=None, expected=expected, got=str(len(frame)))
+        raise PolicyRefused(
+            "max_rows", f"dataset {plan.features.dataset!r}", expected=f"at most {max_rows} rows",
+            got="more", only_here=f"the file has {len(frame)}",
+        )  # fmt: skip
 
 
 def _require_amounts(history: pd.DataFrame, column: str | None, name: str) -> None:

@@ -106,6 +106,7 @@ def require_untouched(pin: DataPin, dataset: str, path: Path) -> None:
     """
     if not pin.is_untouched(path):
         raise DataUnfit(
-            f"dataset {dataset!r}", column=None, expected=f"{path} to rest while it is read", got="a change meanwhile",
+            f"dataset {dataset!r}", column=None, expected="a file at rest while it is read", got="a change meanwhile",
             advice="let the export write to another name, and rename the file when it is whole",
+            only_here=f"the file is {path}",
         )  # fmt: skip

@@ -30,8 +30,9 @@ class Refused(NodeError):  # the house's word for a refused act
         got: what it was asked.
     """
 
-    def __init__(self, where: str, *, expected: str, got: str, advice: str = "") -> None:
+    def __init__(self, where: str, *, expected: str, got: str, advice: str = "", only_here: str = "") -> None:
         super().__init__(f"{where}: expected {expected}, got {got}" + (f"; {advice}" if advice else ""))
+        self.only_here = only_here
         self.where = where
         self.expected = expected
         self.got = got
@@ -44,9 +45,12 @@ class PolicyRefused(Refused):
         rule: name of the policy's setting that refuses.
     """
 
-    def __init__(self, rule: str, where: str, *, expected: str, got: str, advice: str = "") -> None:
+    def __init__(
+        self, rule: str, where: str, *, expected: str, got: str, advice: str = "", only_here: str = ""
+    ) -> None:
         decides = f"the bank's policy setting {rule!r} decides"
-        super().__init__(where, expected=expected, got=got, advice=f"{decides}; {advice}" if advice else decides)
+        advice = f"{decides}; {advice}" if advice else decides
+        super().__init__(where, expected=expected, got=got, advice=advice, only_here=only_here)
         self.rule = rule
 
 
@@ -67,6 +71,10 @@ class UnlistedBank(PolicyRefused):
         self.bank = bank
 
 
+#: Advice where node.toml can help.
+SEE_SETTINGS = "see the dataset's settings in node.toml"
+
+
 class DataUnfit(Refused):
     """The bank's table does not have what the plan asks for.
 
@@ -75,12 +83,11 @@ class DataUnfit(Refused):
     """
 
     def __init__(
-        self, where: str, *, column: str | None, expected: str, got: str,
-        advice: str = "see the dataset's settings in node.toml", only_here: str = "",
-    ) -> None:  # fmt: skip
+        self, where: str, *, column: str | None, expected: str, got: str, advice: str = "", only_here: str = ""
+    ) -> None:
         at = where if column is None else f"{where}, column {column!r}"
-        super().__init__(at, expected=expected, got=got, advice=advice)
-        self.column, self.only_here = column, only_here
+        super().__init__(at, expected=expected, got=got, advice=advice, only_here=only_here)
+        self.column = column
 
 
 class DataChanged(DataUnfit):
@@ -101,9 +108,9 @@ class PlanInvalid(Refused):
         field: the field at fault.
     """
 
-    def __init__(self, where: str, *, field: str, expected: str, got: str) -> None:
+    def __init__(self, where: str, *, field: str, said: str) -> None:
         advice = "the operator must correct the plan"
-        super().__init__(f"{where}, field {field!r}", expected=expected, got=got, advice=advice)
+        super().__init__(where, expected="a plan that can be carried out", got=f"{field}: {said}", advice=advice)
         self.field = field
 
 

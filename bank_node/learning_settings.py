@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bank_node.errors import PlanInvalid
 from learning.errors import SettingsRejected
+from protocol.findings import explained_learning
 from protocol.plan import Plan
 
 if TYPE_CHECKING:
@@ -18,11 +19,10 @@ def learning_settings(plan: Plan) -> AnySettings:
     Raises:
         PlanInvalid: they are none of any algorithm; the field is named.
     """
-    from learning.algorithms import settings_of  # noqa: PLC0415  # pulls in pandas and Numba
+    from learning.algorithms import setting_names, settings_of  # noqa: PLC0415  # pulls in pandas and Numba
 
     try:
         return settings_of(plan.learning)
     except SettingsRejected as error:
-        raise PlanInvalid(
-            f"plan {plan.name!r}", field=error.field, expected="settings of a known algorithm", got=error.got
-        ) from error
+        field, said = explained_learning(error.findings[0], setting_names())
+        raise PlanInvalid(f"plan {plan.name!r}", field=field, said=said) from error

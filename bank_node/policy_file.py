@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from typing import Annotated, Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -30,6 +30,9 @@ from bank_node.policy import (
 )
 from bank_node.settings import describe_invalid
 from protocol.ids import DigestHex, Name
+
+#: The kinds that `learning.algorithms` knows, which is not asked: it pulls in pandas and Numba.
+AlgorithmKind = Literal["gbdt", "random_gbdt", "logistic", "fedavg", "entity_tables", "drift"]
 
 
 class PrivacyBudget(BaseModel):
@@ -73,7 +76,7 @@ class PolicySettings(BaseModel):
 
     plans: tuple[Name, ...] = ()
     plan_digests: tuple[DigestHex, ...] = ()
-    algorithms: tuple[Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")], ...] = ()
+    algorithms: tuple[AlgorithmKind, ...] = ()
     allow_unprotected: bool = False
     min_contributors: int = Field(default=3, ge=2)
     min_threshold: int = Field(default=3, ge=2)
@@ -93,6 +96,20 @@ class PolicySettings(BaseModel):
         if isinstance(written, dict) and written.get("privacy") is not None:
             return {"require_privacy": True, **written}
         return written
+
+
+def never_met(settings: PolicySettings) -> list[str]:
+    """Sentences on rules that no training can keep together."""
+    if settings.banks is None:
+        return []
+    most = len(settings.banks) + 1
+    least = {"min_contributors": settings.min_contributors, "min_threshold": settings.min_threshold}
+    return [
+        f"[banks] lets at most {most} banks be on a roster with this one, and {name} asks for {fewest}: "
+        "this bank would take part in no training"
+        for name, fewest in least.items()
+        if fewest > most
+    ]
 
 
 class Policy:

@@ -33,15 +33,18 @@ def settings_of(learning: Mapping[str, Any]) -> AnySettings:
     """A plan's `learning` as its algorithm's settings.
 
     Raises:
-        SettingsRejected: it is none of any algorithm; the field is named.
+        SettingsRejected: it is none of any algorithm.
     """
     try:
         return _ADAPTER.validate_python(dict(learning))
     except ValidationError as error:
-        found = error.errors()[0]
-        # Without a known kind pydantic names no field: it could not even choose whose fields there are.
-        field = ".".join(map(str, ("learning", *found["loc"]))) if found["loc"] else "learning.kind"
-        raise SettingsRejected(field, got=found["msg"]) from error
+        raise SettingsRejected(error.errors(include_url=False)) from error
+
+
+def setting_names() -> set[str]:
+    """Every name of a setting that some algorithm has, those within others included."""
+    schema = _ADAPTER.json_schema()
+    return {name for part in schema["$defs"].values() for name in part.get("properties", ())}
 
 
 def build(settings: AnySettings) -> Algorithm[Any, Any, Any]:

@@ -123,7 +123,7 @@ def require_within(data: Dataset, weight: NDArray[np.floating[Any]], bound: floa
         DataRejected: more rows or weight than the plan allows for.
     """
     if data.rows > bound:
-        raise DataRejected("rows", expected=f"at most {bound:.0f} (the plan's max_rows)", got=str(data.rows))
+        raise DataRejected("rows", expected=f"at most {bound:.0f} (the plan's max_rows)", got="more")
     if weight.sum() > bound:
         raise DataRejected(
             column or "rows", expected=f"weights that sum to at most {bound:.0f} (max_rows · scale_pos_weight)",

@@ -1,5 +1,10 @@
 """What can go wrong while learning; every class carries what a program needs to act on it."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 
 class LearningError(Exception):
     """Root of all errors of this package."""
@@ -48,17 +53,15 @@ class DataRejected(LearningError):
 
 
 class SettingsRejected(LearningError):
-    """A plan's `learning` that is no algorithm's settings; the field is named.
+    """A plan's `learning` that is no algorithm's settings.
 
     Attributes:
-        field: the first field at fault, with dots.
-        got: what is wrong with it.
+        findings: what pydantic finds wrong, with place, type, input and context.
     """
 
-    def __init__(self, field: str, *, got: str) -> None:
-        super().__init__(f"{field}: expected settings of a known algorithm, got: {got}")
-        self.field = field
-        self.got = got
+    def __init__(self, findings: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__("learning: expected settings of a known algorithm")
+        self.findings = findings
 
 
 class DidNotConverge(LearningError):

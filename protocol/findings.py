@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, get_args
 
@@ -19,31 +21,64 @@ _PATTERNS = MappingProxyType(
 )
 _TYPES = MappingProxyType(
     {
-        "extra_forbidden": "no such field",
+        "model_type": "an object",
+        "dict_type": "an object",
+        "model_attributes_type": "an object",
         "int_parsing": "a whole number",
         "int_type": "a whole number",
         "int_from_float": "a whole number",
         "float_parsing": "a number",
         "float_type": "a number",
         "string_type": "text",
+        "tuple_type": "a list",
+        "list_type": "a list",
     }
 )
 
 
-def explained(finding: Mapping[str, Any], got: str = "") -> str:
+def explained(finding: Mapping[str, Any], got: str = "", known: Iterable[str] = ()) -> str:
     """One of pydantic's findings, without its place.
 
     Args:
         finding: of `ValidationError.errors()`, with its context.
         got: what was given, as it may be shown; empty where it may be a secret.
+        known: names of fields, one of which may have been meant by one that is not there.
     """
     match finding["type"]:
+        case "extra_forbidden":
+            close = difflib.get_close_matches(str(finding["loc"][-1]), known, n=1)
+            return "there is no such field" + (f"; did you mean {close[0]}?" if close else "")
         case "missing":
             return "expected a value, got none"
         case "value_error":
             return str(finding["msg"]).removeprefix("Value error, ")
         case _:
             return f"expected {_accepted(finding)}" + (f", got {got}" if got else "")
+
+
+def explained_learning(finding: Mapping[str, Any], known: Iterable[str] = ()) -> tuple[str, str]:
+    """One of pydantic's findings in a plan's `learning`, which is one of several kinds: its place, and the sentence."""
+    context = finding.get("ctx", {})
+    match finding["type"]:
+        case "union_tag_invalid":
+            close = difflib.get_close_matches(context["tag"], re.findall(r"\w+", context["expected_tags"]), n=1)
+            meant = f"; did you mean {close[0]}?" if close else ""
+            return "learning.kind", f"expected one of {context['expected_tags']}, got {context['tag']!r}{meant}"
+        case "union_tag_not_found":
+            return "learning.kind", "expected the name of an algorithm, got none"
+    # The first part of a place within one kind's settings is the kind itself.
+    where = ".".join(["learning", *(str(part) for part in finding["loc"][1:])])
+    return where, explained(finding, _short(finding["input"]), known)
+
+
+def fields_in(schema: Mapping[str, Any]) -> set[str]:
+    """The names of all fields in a JSON schema as pydantic makes them, those of its parts included."""
+    return {name for part in (schema, *schema.get("$defs", {}).values()) for name in part.get("properties", ())}
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def _accepted(finding: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bank_node.cli.common import command_errors, home_option, json_option, show_json
+from bank_node.cli.common import command_errors, home_option, json_option, show_json, warn
 from bank_node.errors import DataUnfit, PlanInvalid, Refused
 from bank_node.home import Home
 
@@ -29,14 +29,17 @@ def check_plan(file: Path, home: Home, as_json: bool) -> None:
 
     from bank_node.opening import open_node  # noqa: PLC0415
     from bank_node.policy import PlanRequest  # noqa: PLC0415
+    from protocol.findings import explained, fields_in  # noqa: PLC0415
     from protocol.plan import Plan  # noqa: PLC0415
 
     try:
         plan = Plan.model_validate_json(file.read_bytes())
     except ValidationError as error:
         found = error.errors()[0]
-        field = ".".join(map(str, found["loc"])) or "plan"
-        raise PlanInvalid(str(file), field=field, expected="a plan", got=found["msg"]) from error
+        said = explained(found, known=fields_in(Plan.model_json_schema()))
+        if found["type"] == "json_invalid":
+            raise click.BadParameter(f"{file}: {said}", param_hint="FILE") from error
+        raise PlanInvalid(str(file), field=".".join(map(str, found["loc"])) or "plan", said=said) from error
     with open_node(home) as node:
         try:
             node.policy.plan.check(PlanRequest(plan))
@@ -47,8 +50,7 @@ def check_plan(file: Path, home: Home, as_json: bool) -> None:
                 column = refusal.column if isinstance(refusal, DataUnfit) else None
                 show_json({"accepts": False, "reason": refusal.in_full(), "column": column})
             raise
-    for warning in warnings:
-        click.echo(f"bank-node: warning: {warning}", err=True)
+    warn(warnings)
     if as_json:
         show_json({"accepts": True, "plan": plan.name, "digest": plan.digest(), "warnings": warnings})
     else:

@@ -6,7 +6,7 @@ import functools
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,12 @@ def command_errors(command: Callable[..., Any]) -> Callable[..., Any]:
 def show_json(value: Any) -> None:
     """Prints JSON."""
     click.echo(json.dumps(value, indent=2))
+
+
+def warn(sentences: Iterable[str]) -> None:
+    """Prints warnings, beside what a program may read."""
+    for sentence in sentences:
+        click.echo(f"bank-node: warning: {sentence}", err=True)
 
 
 def _for_people() -> structlog.dev.ConsoleRenderer:

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from bank_node.cli.common import command_errors, home_option, json_option, show_json
+from bank_node.cli.common import command_errors, home_option, json_option, show_json, warn
 from bank_node.home import Home
 
 
@@ -49,16 +49,16 @@ def show(home: Home, as_json: bool) -> None:
 @home_option
 @command_errors
 def check(home: Home) -> None:
-    """Check policy.toml after an edit; every wrong field is named.
+    """Check policy.toml after an edit; every wrong field is named, and rules that no training can meet.
 
     \b
     Example:
       bank-node policy check && systemctl restart bank-node
     """
-    from bank_node.policy_file import load_policy  # noqa: PLC0415  # `--help` answers without it
+    from bank_node.policy_file import load_policy, never_met  # noqa: PLC0415  # `--help` answers without it
 
     _require_policy(home)
-    load_policy(home)
+    warn(never_met(load_policy(home).settings))
     click.echo(f"{home.policy}: good; a running node takes it up when it is restarted")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bank_node.cli.common import command_errors, home_option, json_option, show_json
+from bank_node.cli.common import command_errors, home_option, json_option, show_json, warn
 from bank_node.home import Home
 
 
@@ -134,8 +134,7 @@ def score(  # noqa: PLR0917  # click passes them by name
         summary["alerts"] = {"rows": int(table["alert"].sum()), "threshold": threshold}
     if reach is not None:
         summary |= {"history": reach.to_dict(), "warnings": reach.warnings()}
-        for warning in reach.warnings():
-            click.echo(f"bank-node: warning: {warning}", err=True)
+        warn(reach.warnings())
     if others:
         named = ", ".join(f"{other.name} ({other.digest[:16]})" for other in others)
         click.echo(

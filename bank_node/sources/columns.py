@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from bank_node.errors import DataUnfit
+from bank_node.errors import SEE_SETTINGS, DataUnfit
 from learning.columns import first_of, no_times
 
 
@@ -21,7 +22,8 @@ def renamed(name: str, present: Sequence[str], rename: Mapping[str, str]) -> dic
         if column not in present:
             raise DataUnfit(
                 f"dataset {name!r}", column=None, expected="every column that the bank's settings rename",
-                got="none of one of these names", only_here=f"there is no column {column!r} to rename",
+                got="none of one of these names", advice=SEE_SETTINGS,
+                only_here=f"there is no column {column!r} to rename",
             )  # fmt: skip
     mapping: dict[str, str] = {}
     for column in present:
@@ -29,6 +31,7 @@ def renamed(name: str, present: Sequence[str], rename: Mapping[str, str]) -> dic
         if new in mapping:
             raise DataUnfit(
                 f"dataset {name!r}", column=None, expected="columns of different names", got="two of one name",
+                advice=SEE_SETTINGS,
                 only_here=f"columns {mapping[new]!r} and {column!r} are both called {new!r}",
             )  # fmt: skip
         mapping[new] = column
@@ -46,8 +49,14 @@ def wanted(name: str, mapping: Mapping[str, str], columns: Sequence[str]) -> lis
             raise DataUnfit(
                 f"dataset {name!r}", column=column, expected=f"a column {column!r}", got="none of that name",
                 advice="name it so in the file, or map its name with rename in the dataset's settings in node.toml",
+                only_here=_meant(column, mapping),
             )  # fmt: skip
     return [mapping[column] for column in columns]
+
+
+def _meant(column: str, there: Iterable[str]) -> str:
+    close = difflib.get_close_matches(column, there, n=1)
+    return f"did they mean {close[0]!r}, which the file has?" if close else ""
 
 
 def with_times(name: str, frame: pd.DataFrame, times: Sequence[str]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from bank_node.errors import DataUnfit
+from bank_node.errors import SEE_SETTINGS, DataUnfit
 
 if TYPE_CHECKING:  # half a second of start-up, needed only where rows are read
     import pandas as pd
@@ -85,8 +85,9 @@ def path_of(name: str, settings: DatasetSettings, home: Path) -> Path:
     path = home / settings.path  # what is absolute stays as it is
     if not path.is_file():
         raise DataUnfit(
-            f"dataset {name!r}", column=None, expected="its file", got="none", only_here=f"no file at {path}"
-        )
+            f"dataset {name!r}", column=None, expected="its file", got="none", advice=SEE_SETTINGS,
+            only_here=f"no file at {path}",
+        )  # fmt: skip
     return path
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ from consortium.lru_cache import LRUCache
 from consortium.rounds.service import Body
 from consortium.runtime import Runtime
 from consortium.settings import Settings
-from protocol.findings import explained
+from protocol.findings import explained, fields_in
 from protocol.messages import STATEMENT_HEADER
 from protocol.request_auth import body_digest
 from protocol.statements import SignedStatement
@@ -196,7 +196,7 @@ def parse_body(model: type[BaseModel], data: bytes) -> BaseModel:
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
-        raise field_errors("body", error) from error
+        raise field_errors("body", error, known=fields_in(model.model_json_schema())) from error
 
 
 # Nodes ask for the same few things over and over.
@@ -249,12 +249,13 @@ def parse_statement(request: Request) -> SignedStatement:
         ) from error
 
 
-def field_errors(where: str, error: ValidationError) -> FieldInvalid:
-    """Pydantic's findings, without the values that were sent."""
+def field_errors(where: str, error: ValidationError, known: Iterable[str] = ()) -> FieldInvalid:
+    """Pydantic's findings, without the values that were sent; `known` are the fields that there are."""
     fields = [
-        {"field": ".".join(str(part) for part in finding["loc"]) or where, "message": explained(finding)}
+        {"field": ".".join(str(part) for part in finding["loc"]) or where, "message": explained(finding, known=known)}
         for finding in error.errors(include_url=False, include_input=False)
     ]
     first = fields[0]
     more = f" (and {len(fields) - 1} more)" if len(fields) > 1 else ""
-    return FieldInvalid(f"{where}: {first['field']}: {first['message']}{more}", fields)
+    place = where if first["field"] == where else f"{where}: {first['field']}"
+    return FieldInvalid(f"{place}: {first['message']}{more}", fields)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from consortium.lru_cache import LRUCache
 from consortium.plans.errors import PlanInvalid
 from consortium.replay import build_algorithm
-from protocol.findings import explained
+from protocol.findings import explained_learning
 from protocol.statements import canonical_digest
 
 _TIMEOUT_S = 60.0
@@ -75,13 +75,15 @@ def _ask(plan: str, learning: dict[str, Any]) -> FirstQuery:
 
 def describe(learning: Mapping[str, Any]) -> dict[str, Any]:
     """Name and length of the first query and what all take, or the error."""
-    from learning.estimate import estimate  # noqa: PLC0415  # of the algorithms, see above
+    from learning.algorithms import setting_names  # noqa: PLC0415  # of the algorithms, see above
+    from learning.estimate import estimate  # noqa: PLC0415
 
     try:
         algorithm = build_algorithm(learning)
         query = algorithm.next_query(algorithm.start())
     except ValidationError as error:
-        return {"error": "; ".join(_said(finding) for finding in error.errors(include_url=False))}
+        found = (explained_learning(finding, setting_names()) for finding in error.errors(include_url=False))
+        return {"error": "; ".join(f"{where}: {said}" for where, said in found)}
     except (ValueError, KeyError, TypeError) as error:
         return {"error": f"learning: {error}"}
     if query is None:
@@ -100,23 +102,6 @@ def _sets_test_rows_aside(settings: Any) -> bool:
         return True
     has_rows = inputs.split.test_from is not None or inputs.split.test_share > 0
     return has_rows and getattr(settings, "evaluate", True)
-
-
-def _said(finding: Any) -> str:
-    """One of pydantic's findings, as where, expected and got; without its types and its address on the web."""
-    # The first part of a place within one kind's settings is the kind itself.
-    where = ".".join(["learning", *(str(part) for part in finding["loc"][1:])])
-    context = finding.get("ctx", {})
-    if finding["type"] == "union_tag_invalid":
-        return f"learning.kind: expected one of {context['expected_tags']}, got {context['tag']!r}"
-    if finding["type"] == "union_tag_not_found":
-        return "learning.kind: expected the name of an algorithm, got none"
-    return f"{where}: {explained(finding, _short(finding['input']))}"
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 60 else text[:57] + "…"
 
 
 if __name__ == "__main__":

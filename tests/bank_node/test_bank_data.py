@@ -7,7 +7,7 @@ import pytest
 from bank_node.bank_data import HELD, BankData
 from bank_node.data_pin import DataPins
 from bank_node.durable import Disk
-from bank_node.errors import DataChanged, DataUnfit, PlanInvalid
+from bank_node.errors import DataChanged, DataUnfit, PlanInvalid, PolicyRefused
 from bank_node.registry import Registry
 from bank_node.settings import DatasetSettings
 from protocol.plan import Plan
@@ -128,22 +128,41 @@ def test_what_only_the_first_sum_would_show_is_known_before_the_bank_accepts(tab
     with pytest.raises(DataUnfit, match="divide all weights") as error:
         heavy.check(plan(weight="w"), max_rows=200)
     assert error.value.column == "w"
-    with pytest.raises(DataUnfit, match="policy max_rows"):
+    with pytest.raises(PolicyRefused, match="'max_rows'") as own:
         table(rows()).check(plan(), max_rows=199)
+    assert "200" in own.value.in_full()
+    assert "200" not in str(own.value)  # how many rows a bank has is not the operator's to know
+
+
+def test_a_misspelt_column_is_told_from_what_was_meant_but_not_to_the_operator(table):
+    with pytest.raises(DataUnfit, match="column 'channel'") as error:
+        table(rows().rename(columns={"channel": "chanel"})).check(plan(), max_rows=200)
+    assert "did they mean 'chanel'" in error.value.in_full()
+    assert "chanel" not in str(error.value)
+
+
+def test_node_toml_is_named_only_where_it_can_help(table):
+    features = plan().features.model_copy(update={"entity_tables": ["00000000-0000-4000-8000-000000000000"]})
+    with pytest.raises(DataUnfit, match="only the operator can help"):
+        table(rows()).check(plan().model_copy(update={"features": features}), max_rows=200)
+    with pytest.raises(DataUnfit, match="expected numbers") as error:
+        table(rows().assign(amount="much")).check(plan(), max_rows=200)
+    assert "node.toml" not in error.value.in_full()
 
 
 @pytest.mark.parametrize(
     ("learning", "field", "said"),
     [
-        ({"kind": "gbtd"}, "learning.kind", "'gbdt', 'random_gbdt'"),
-        ({}, "learning.kind", "kind"),
+        ({"kind": "gbtd"}, "learning.kind", "expected one of 'gbdt', .*, got 'gbtd'; did you mean gbdt\\?"),
+        ({}, "learning.kind", "the name of an algorithm, got none"),
         ({"kind": ["gbdt"]}, "learning.kind", "kind"),
-        ({"kind": "gbdt"}, "learning.gbdt.inputs", "required"),
-        ({"kind": "gbdt", "inputs": "all"}, "learning.gbdt.inputs", "dictionary"),
-        ({"kind": "entity_tables"}, "learning.entity_tables.entities", "required"),
-        ({"kind": "drift", "inputs": INPUTS}, "learning.drift", "test rows"),
-        ({"kind": "gbdt", "inputs": INPUTS, "max_depth": 99}, "learning.gbdt.max_depth", "less than or equal to 12"),
-        ({"kind": "gbdt", "inputs": INPUTS, "early_stopping_rounds": 5}, "learning.gbdt", "early_stopping_rounds"),
+        ({"kind": "gbdt"}, "learning.inputs", "expected a value, got none"),
+        ({"kind": "gbdt", "inputs": "all"}, "learning.inputs", 'expected an object, got "all"'),
+        ({"kind": "entity_tables"}, "learning.entities", "expected a value, got none"),
+        ({"kind": "drift", "inputs": INPUTS}, "learning", "test rows"),
+        ({"kind": "gbdt", "inputs": INPUTS, "max_depth": 99}, "learning.max_depth", "less than or equal to 12, got 99"),
+        ({"kind": "gbdt", "inputs": INPUTS, "early_stopping_rounds": 5}, "learning", "early_stopping_rounds"),
+        ({"kind": "gbdt", "inputs": INPUTS, "treees": 5}, "learning.treees", "no such field; did you mean trees\\?"),
     ],
 )
 def test_settings_that_no_algorithm_has_are_refused_by_their_field(table, learning, field, said):
@@ -156,7 +175,7 @@ def test_settings_that_no_algorithm_has_are_refused_by_their_field(table, learni
 
 def test_a_dataset_that_the_node_does_not_have_is_named(table):
     other = plan().model_copy(update={"features": plan().features.model_copy(update={"dataset": "transfers"})})
-    with pytest.raises(DataUnfit, match="'transfers' in node\\.toml, got none of that name"):
+    with pytest.raises(DataUnfit, match="'transfers' in node\\.toml, got no such name"):
         table(rows()).check(other, max_rows=200)
 
 

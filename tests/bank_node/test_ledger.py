@@ -116,9 +116,9 @@ def test_noise_that_need_not_be_there_is_refused(tmp_path, noise_banks, parts, f
 
 def test_settings_whose_cost_nobody_knows_are_refused(tmp_path):
     for privacy in ({"epsilon": -1.0}, {"epsilon": 1.0, "noise_multiplier": 1.0}, {"sigma": 3}):
-        with pytest.raises(PlanInvalid, match="settings of a known algorithm") as caught:
+        with pytest.raises(PlanInvalid, match="the operator must correct the plan") as caught:
             ledger(tmp_path).check("t", plan(random_trees(**privacy)))
-        assert caught.value.field.startswith("learning.random_gbdt.privacy")
+        assert caught.value.field.startswith("learning.privacy")
     with pytest.raises(PlanInvalid, match="first_day"):
         ledger(tmp_path).check("t", plan({name: value for name, value in TABLE.items() if name != "first_day"}))
 

@@ -1,6 +1,7 @@
 """Every rule of a bank's policy refuses what it should, names itself, and lets the rest pass."""
 
 import tomllib
+from typing import get_args
 
 import pytest
 from click.testing import CliRunner
@@ -11,8 +12,8 @@ from bank_node.errors import PolicyRefused, SettingsInvalid
 from bank_node.fingerprint import grouped
 from bank_node.home import Home
 from bank_node.policy import ContributionRequest, PlanRequest, RosterRequest, ShareRequest
-from bank_node.policy_file import POLICY_TEMPLATE, Policy, PolicySettings, load_policy
-from learning.algorithms import LearningSettings
+from bank_node.policy_file import POLICY_TEMPLATE, AlgorithmKind, Policy, PolicySettings, load_policy
+from learning.algorithms import AnySettings, LearningSettings
 from protocol.plan import Plan
 from tests.common.nodes import schema_of
 
@@ -178,6 +179,8 @@ def test_the_policy_in_force_is_shown_as_it_could_be_written(tmp_path):
         ("[privacy]\ndelta = 2", "privacy.delta: expected less than 1"),
         ("[privacy]\nepsilom = 2", "privacy.epsilom: there is no such setting; did you mean epsilon?"),
         ('[banks]\nb = "0f1e"', "banks.b"),
+        ('plans = "cards"', "plans: expected a list"),
+        ('algorithms = ["gbtd"]', "algorithms.0: expected 'gbdt', 'random_gbdt'"),
     ],
 )
 def test_a_wrong_policy_file_is_refused_and_named(tmp_path, text, said):
@@ -187,3 +190,24 @@ def test_a_wrong_policy_file_is_refused_and_named(tmp_path, text, said):
         load_policy(home)
     assert str(caught.value).startswith(f"{home.policy}: ")
     assert said in str(caught.value)
+
+
+def test_the_kinds_of_algorithm_are_those_that_can_be_built():
+    kinds = {get_args(part.model_fields["kind"].annotation)[0] for part in get_args(AnySettings)}
+    assert set(get_args(AlgorithmKind)) == kinds
+
+
+def test_a_policy_that_no_training_can_meet_is_told(tmp_path, monkeypatch):
+    home = Home(tmp_path)
+    listed = "".join(f'bank-{name} = "{name * 64}"\n' for name in "bc")
+    for text, told in {
+        "": False,
+        "[banks]\n": True,
+        f"[banks]\n{listed}": False,
+        f"min_contributors = 4\n[banks]\n{listed}": True,
+        f"min_threshold = 4\n[banks]\n{listed}": True,
+    }.items():
+        home.policy.write_text(text)
+        done = CliRunner().invoke(main, ["policy", "check", "--home", str(tmp_path)])
+        assert done.exit_code == 0, done.output
+        assert ("would take part in no training" in done.output) is told, text

@@ -250,7 +250,7 @@ def test_plans(operator, tmp_path):
         ({"kind": "gbtd"}, "learning.kind: expected one of 'gbdt'"),
         ({"kind": None}, "learning.kind: expected"),
         ({"trees": 0}, "learning.trees: expected greater than or equal to 1, got 0"),
-        ({"tree": 3}, "learning.tree: expected no such field, got 3"),
+        ({"tree": 3}, "learning.tree: there is no such field; did you mean trees?"),
         ({"early_stopping_rounds": 3}, "needs validation rows"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import Field, ValidationError, field_validator
 
-from protocol.findings import explained
+from protocol.findings import explained, fields_in
 from protocol.ids import DigestHex, Name, UUIDText
 from protocol.statements import WireModel
 
@@ -46,7 +46,7 @@ class Form(WireModel):
         ({"words": ["0"]}, "0 is no word"),
         ({"name": 1}, "expected text, got X"),
         ({"needed": "perhaps"}, "expected a valid boolean, unable to interpret input, got X"),
-        ({"more": 1}, "expected no such field, got X"),
+        ({"words": "a"}, "expected a list, got X"),
         ({"needed": ...}, "expected a value, got none"),
     ],
 )
@@ -57,6 +57,22 @@ def test_a_finding_says_what_would_be_accepted(given: dict[str, Any], said: str)
     (finding,) = refused.value.errors()
     assert explained(finding, "X") == said
     assert "X" not in explained(finding)
+
+
+def test_an_unknown_field_is_told_from_what_was_meant():
+    with pytest.raises(ValidationError) as refused:
+        Form.model_validate({"needed": True, "shares": 0.1, "xyz": 1})
+    known = fields_in(Form.model_json_schema())
+    assert [explained(finding, "X", known) for finding in refused.value.errors()] == [
+        "there is no such field; did you mean share?",
+        "there is no such field",
+    ]
+
+
+def test_what_is_no_object_is_said():
+    with pytest.raises(ValidationError) as refused:
+        Form.model_validate_json("[]")
+    assert explained(refused.value.errors()[0]) == "expected an object"
 
 
 def test_what_is_no_json_is_said():
