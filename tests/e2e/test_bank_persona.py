@@ -207,12 +207,13 @@ def test_nothing_is_enrolled_here(world, tmp_path, arguments, code, sentence):
     ("change", "code", "sentences"),
     [
         ({}, 0, ["would take part"]),
-        ({"learning": {"kind": "gbtd"}}, ExitCode.REFUSED, ["learning.kind", "'gbdt'"]),
-        ({"learning": {"kind": "entity_tables"}}, ExitCode.REFUSED, ["learning.entity_tables.entities"]),
-        ({"learning": {"kind": "gbdt"}}, ExitCode.REFUSED, ["learning.gbdt.inputs", "correct the plan"]),
+        ({"learning": {"kind": "gbtd"}}, ExitCode.REFUSED, ["learning.kind", "did you mean gbdt?"]),
+        ({"learning": {"kind": "entity_tables"}}, ExitCode.REFUSED, ["learning.entities"]),
+        ({"learning": {"kind": "gbdt"}}, ExitCode.REFUSED, ["learning.inputs", "correct the plan"]),
         ({"protection": {"level": "none"}}, ExitCode.REFUSED, ["allow_unprotected"]),
-        ({"name": "not a name!"}, ExitCode.REFUSED, ["field 'name'"]),
-        ({"surprise": 1}, ExitCode.REFUSED, ["field 'surprise'"]),
+        ({"name": "not a name!"}, ExitCode.REFUSED, ["name: expected at most 63 of a-z"]),
+        ({"surprise": 1}, ExitCode.REFUSED, ["surprise: there is no such field"]),
+        ({"protecton": {}}, ExitCode.REFUSED, ["protecton: there is no such field; did you mean protection?"]),
         ({"features": PLAN["features"] | {"dataset": "transfers"}}, ExitCode.DATA, ["'transfers' in node.toml"]),
         ({"features": PLAN["features"] | {"amount": "sum"}}, ExitCode.DATA, ["column 'sum'"]),
         (
@@ -230,7 +231,7 @@ def test_plans(bank, tmp_path, change, code, sentences):
 
 def test_a_plan_that_is_no_json_or_no_file(bank, tmp_path):
     (tmp_path / "plan.json").write_bytes(b"\xff{")
-    says(bank_node("check-plan", tmp_path / "plan.json", "--home", bank.folder), ExitCode.REFUSED, "a plan")
+    says(bank_node("check-plan", tmp_path / "plan.json", "--home", bank.folder), ExitCode.USAGE, "plan.json: expected JSON")
     says(bank_node("check-plan", tmp_path, "--home", bank.folder), ExitCode.USAGE, "is a directory")
 
 
