@@ -231,7 +231,11 @@ def test_plans(bank, tmp_path, change, code, sentences):
 
 def test_a_plan_that_is_no_json_or_no_file(bank, tmp_path):
     (tmp_path / "plan.json").write_bytes(b"\xff{")
-    says(bank_node("check-plan", tmp_path / "plan.json", "--home", bank.folder), ExitCode.USAGE, "plan.json: expected JSON")
+    says(
+        bank_node("check-plan", tmp_path / "plan.json", "--home", bank.folder),
+        ExitCode.USAGE,
+        "plan.json: expected JSON",
+    )
     says(bank_node("check-plan", tmp_path, "--home", bank.folder), ExitCode.USAGE, "is a directory")
 
 
