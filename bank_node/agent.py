@@ -152,6 +152,9 @@ class Agent:
                 self._note()
         except Stopped:
             log.info("agent:stopped")
+        except NodeError as error:
+            self._board.status.stopped_by = error.in_full()
+            raise
         finally:
             self._board.status.stopped = True
             self._note(at_once=True)

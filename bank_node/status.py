@@ -76,6 +76,7 @@ class NodeStatus(BaseModel):
         waiting_s: seconds spent on waiting for the service's answers, long polls included.
         unanswered_since_s: since when the service has not answered; None while it does.
         unanswered: why the last attempt failed.
+        stopped_by: why it stopped by itself; empty where it was told to, or runs.
         unlisted_banks: names of the banks for whose keys there is nobody's word but the service's.
     """
 
@@ -89,6 +90,7 @@ class NodeStatus(BaseModel):
     last_contact_at_s: float | None = None
     written_at_s: float = 0.0
     stopped: bool = False
+    stopped_by: str = ""
     requests: int = 0
     retries: int = 0
     bytes_up: int = 0

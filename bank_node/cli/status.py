@@ -23,6 +23,12 @@ def _alive(pid: int) -> bool:
     return pid > 0
 
 
+def _whole(*sentences: str | None) -> list[str]:
+    """Without those that another one quotes: the service says what this bank has told it."""
+    said = list(dict.fromkeys(filter(None, sentences)))
+    return [one for one in said if not any(one in other for other in said if other != one)]
+
+
 @click.command()
 @home_option
 @json_option
@@ -48,17 +54,20 @@ def status(home: Home, as_json: bool) -> None:
         click.echo(f"{record.name} at {record.consortium!r}: {'running' if running else 'not running'}")
         if found is not None and found.last_contact_at_s is not None:
             click.echo(f"last heard of the service {time.time() - found.last_contact_at_s:.0f} s ago")
+        if found is not None and not running and found.stopped_by:
+            click.echo(f"it stopped by itself: {found.stopped_by}")
         if found is not None and running and found.unanswered_since_s is not None:
             since = time.time() - found.unanswered_since_s
             click.echo(f"THE SERVICE HAS NOT ANSWERED for {since:.0f} s ({found.unanswered}); the node asks on")
         if found is not None and found.unlisted_banks:
             names = ", ".join(found.unlisted_banks)
             click.echo(f"trusted at first sight, fingerprints not compared: {names}; see `bank-node banks`")
-        for training, seen in ({} if found is None else found.trainings).items():
+        newest_first = [] if found is None else reversed(found.trainings.items())
+        for training, seen in newest_first:
             open_text = "  WITHOUT ENCRYPTION" if seen.protection == "none" else ""
             of_plan = f"{seen.plan} ({training[:8]})" if seen.plan else training
             click.echo(f"  {of_plan}: {seen.state}, {seen.rounds} rounds{open_text}")
-            for why in filter(None, (seen.complaint, seen.reason)):
+            for why in _whole(seen.complaint, seen.reason):
                 click.echo(f"    {why}")
     if not running:
         sys.exit(ExitCode.FAILED)

@@ -13,6 +13,7 @@ from consortium.cli.card_text import show_card
 from consortium.cli.client import EXIT_REFUSED, Service, refuse, service_options
 from consortium.cli.output import require_writable, write_whole
 from consortium.cli.show import moment, short, show_json, show_table, volume
+from consortium.models.card_figures import parts
 
 EXIT_FAILED = 1
 #: Characters of a digest or an id that name a model; with fewer a typing error might name one.
@@ -175,6 +176,19 @@ def promote(digest: str, url: str, token: str, as_json: bool) -> None:
     view = service.post(f"/v1/models/{_named(service, digest)}/promotion")
     said = f"model {view['digest'][:16]} of training {view['training']} is in force as {view['name']}"
     _show_act(view, said, as_json=as_json)
+    if doubt := _doubt(service.get(f"/v1/models/{view['training']}/card")):
+        click.echo(f"warning: {doubt}", err=True)
+
+
+def _doubt(card: dict[str, Any]) -> str:
+    """Why somebody might not have meant to put this model in force; empty if nothing speaks against it."""
+    if card["plan"]["learning"]["kind"] in {"entity_tables", "drift"}:
+        return "no node scores with an entity table or a report of drift; plans name a table by its training"
+    judged = [part.name for part in parts(card)]
+    if "test" in judged:
+        return ""
+    what = f"only on the {judged[0]} rows, which have had a say in it" if judged else "on no rows at all"
+    return f"this model was judged {what}; give a plan's split test rows, and see `consortium model card`"
 
 
 @model.command()
@@ -204,5 +218,5 @@ def withdraw(name: str, url: str, token: str, as_json: bool) -> None:
       consortium model withdraw fraud-2026
     """
     view = Service(url, token).post(f"/v1/models/{name}/withdrawal")
-    said = f"no model is in force as {view['name']} any more; withdrawn: {view['digest'][:16]}"
+    said = f"no model is in force as {view['name']}; the last, or else the newest: {view['digest'][:16]}"
     _show_act(view, said, as_json=as_json)

@@ -25,6 +25,7 @@ def _show_check(view: dict[str, Any], *, whole: bool) -> None:
     say(
         f"about {check['rounds_expected']} rounds; about {volume(check['bytes_per_bank'])} sent by each of "
         f"{check['banks']} banks in contributions"
+        + (", at most as much again by a committee member in shares" if protection["level"] == "ckks" else "")
     )
     say(f"first sum: {check['first_query']}, {check['first_values']} numbers")
     if protection["level"] == "ckks":

@@ -40,7 +40,8 @@ class PlanCheck(WireModel):
         first_query: name of the first sum.
         first_values: numbers in it.
         rounds_expected: how many sums there will be, about.
-        bytes_per_bank: what a bank sends in contributions to all of them, about.
+        bytes_per_bank: what a bank sends in contributions to all of them, about. The shares that open one sum take at
+            most as much for each member of the committee that is asked for one.
         collusion: who must collude to learn what.
         settings: of the algorithm, defaults included, without its inputs.
         warnings: what the operator and the banks should know.
@@ -124,8 +125,10 @@ def _check_encrypted(plan: Plan, banks: int, query: FirstQuery, warnings: list[s
         bytes_per_value=bytes_per_value,
         error_units=parameters.error_limit / parameters.scale, smudging_bits=protection.smudging_bits,
         first_query=query.name, first_values=query.length, rounds_expected=query.rounds,
-        # A round's last chunk is sent whole, however few numbers are in it: half a chunk is lost on average.
-        bytes_per_bank=round(bytes_per_value * (query.values + query.rounds * parameters.values_per_chunk / 2)),
+        # A round's last chunk is as long as its numbers are, and the check before them; each message has a header.
+        bytes_per_bank=round(
+            bytes_per_value * query.values + query.rounds * (crypto.HEADER_BYTES + parameters.residue_bytes)
+        ),
         collusion=tuple(Collusion(who=row.who, learns=row.learns) for row in rows), settings=query.settings,
         warnings=tuple(warnings),
     )  # fmt: skip

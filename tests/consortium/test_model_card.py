@@ -153,7 +153,8 @@ def test_the_text_says_what_was_learned_from_which_features(card, capsys):
     show_card(card)
     lines = capsys.readouterr().out.splitlines()
     for line in (
-        "kind\tgbdt: gradient-boosted trees", "settings\ttrees 8", "label\tis_fraud", "recall at 1 % alerts\t",
+        "kind\tgbdt: gradient-boosted trees", "settings\ttrees 8", "label\tis_fraud",
+        "recall at 1 % alerts, of tied rows a part\t",
         "<channel>\tcategorical\tshop, web", "privacy noise\tnone: the sums that are opened are exact",
     ):  # fmt: skip
         assert any(one.startswith(line) for one in lines), line

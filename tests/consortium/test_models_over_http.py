@@ -104,6 +104,7 @@ def test_the_command_line_takes_what_its_list_shows(world):
         promoted = run("promote", beginning)
         assert f"model {digest}" in promoted.stdout
         assert "hear of it with their next contact" in promoted.stderr
+        assert "warning: no node scores with an entity table" in promoted.stderr
         assert digest in run("card", beginning).output
     assert digest in run("card", "tables").output
     assert run("promote", "0" * 12).exit_code == 3
@@ -111,4 +112,6 @@ def test_the_command_line_takes_what_its_list_shows(world):
         refused = run("promote", beginning)
         assert refused.exit_code == 3
         assert "expected at least 6 characters of a digest or of a training's id, got" in refused.output
-    assert run("withdraw", "tables").stdout == f"no model is in force as tables any more; withdrawn: {digest}\n"
+    assert run("withdraw", "tables").stdout == (
+        f"no model is in force as tables; the last, or else the newest: {digest}\n"
+    )

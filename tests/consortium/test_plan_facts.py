@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import get_args
 
+import crypto
 from consortium.plans.first_query import describe
 from consortium.plans.plan_facts import KINDS, facts, features, safeguards
-from learning.algorithms import AnySettings
+from consortium.plans.service import check_plan
+from learning.algorithms import AnySettings, build
+from learning.driver import run
 from protocol.plan import Plan
+from tests.common.tables_learning import SETTINGS, rows_of
 
 INPUTS = {
     "features": [
@@ -86,3 +90,17 @@ def test_privacy_and_a_split_by_row_are_said():
     assert said["banks asked"].endswith("at least 4 in every sum")
     assert said["ciphertexts kept"] == "1 day"
     assert told({"kind": "logistic", "inputs": inputs | {"split": {}}})[1]["split"] == "none: all rows train"
+
+
+def test_what_a_bank_will_send_is_told_to_a_few_bytes_where_the_rounds_are_known():
+    plan = Plan.model_validate({"name": "tables", "learning": SETTINGS.model_dump(mode="json")})
+    told = check_plan(plan, banks=5, tables={})
+    bits = plan.protection.sum_bits, plan.protection.smudging_bits
+    parameters = crypto.derive(crypto.ParameterSpec(bits[0], 5, told.committee_size, told.threshold, bits[1]))
+    sent = []
+    run(
+        build(SETTINGS), [rows_of(0)],
+        on_round=lambda query, _: sent.append(crypto.RoundId(parameters, bytes(16), 0, query.length).message_bytes),
+    )  # fmt: skip
+    assert len(sent) == told.rounds_expected
+    assert abs(told.bytes_per_bank - sum(sent)) <= parameters.residue_bytes * len(sent)
