@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from bank_node.exit_codes import ExitCode
 from tests.common.consortium_of_nodes import ConsortiumOfNodes
 from tests.common.nodes import NODE, schema_of, simulated_rows
 from tests.common.processes import COMMAND, clean_environment
@@ -197,3 +198,20 @@ def test_a_bank_that_lost_its_home_comes_back_under_its_name(life):
     view = consortium.finish(life.train())
     assert {bank["name"]: bank["confirmed"] for bank in view["banks"]}["bank-3"] is True
     assert view["model"] == life.digests[1]  # the same rows as before it was lost
+
+
+def test_a_bank_that_was_removed_sees_why_in_its_status(life):
+    node = life.consortium.nodes[2]
+    life.ask("node", "remove", "bank-2")
+    ends = time.monotonic() + 60
+    while True:
+        done = subprocess.run(
+            [*NODE, "status", "--home", str(node.home)], env=clean_environment(), capture_output=True, timeout=60,
+            check=False, text=True,
+        )  # fmt: skip
+        if "it stopped by itself: " in done.stdout:
+            break
+        assert time.monotonic() < ends, done.stdout
+        time.sleep(0.5)
+    assert "was removed by the operator" in done.stdout
+    assert done.returncode == ExitCode.FAILED
