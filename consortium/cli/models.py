@@ -13,7 +13,7 @@ from consortium.cli.card_text import show_card
 from consortium.cli.client import EXIT_REFUSED, Service, refuse, service_options
 from consortium.cli.output import require_writable, write_whole
 from consortium.cli.show import moment, short, show_json, show_table, volume
-from consortium.models.card_figures import parts
+from consortium.models.card_figures import doubts
 
 EXIT_FAILED = 1
 #: Characters of a digest or an id that name a model; with fewer a typing error might name one.
@@ -173,22 +173,14 @@ def promote(digest: str, url: str, token: str, as_json: bool) -> None:
       consortium model promote cc6cdc61
     """
     service = Service(url, token)
-    view = service.post(f"/v1/models/{_named(service, digest)}/promotion")
+    named = _named(service, digest)
+    # Before the act: what failed after it would look like its failure.
+    doubt = doubts(service.get(f"/v1/models/{named}/card"))
+    view = service.post(f"/v1/models/{named}/promotion")
     said = f"model {view['digest'][:16]} of training {view['training']} is in force as {view['name']}"
     _show_act(view, said, as_json=as_json)
-    if doubt := _doubt(service.get(f"/v1/models/{view['training']}/card")):
+    if doubt:
         click.echo(f"warning: {doubt}", err=True)
-
-
-def _doubt(card: dict[str, Any]) -> str:
-    """Why somebody might not have meant to put this model in force; empty if nothing speaks against it."""
-    if card["plan"]["learning"]["kind"] in {"entity_tables", "drift"}:
-        return "no node scores with an entity table or a report of drift; plans name a table by its training"
-    judged = [part.name for part in parts(card)]
-    if "test" in judged:
-        return ""
-    what = f"only on the {judged[0]} rows, which have had a say in it" if judged else "on no rows at all"
-    return f"this model was judged {what}; give a plan's split test rows, and see `consortium model card`"
 
 
 @model.command()

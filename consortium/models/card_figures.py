@@ -98,6 +98,17 @@ def parts(card: Mapping[str, Any]) -> list[Part]:
     return [_part(name, card["evaluation"]) for name in _PARTS if card["evaluation"].get(f"{name}_rows")]
 
 
+def doubts(card: Mapping[str, Any]) -> str:
+    """Why somebody might not have meant to put this model in force; empty if nothing speaks against it."""
+    if card["plan"]["learning"]["kind"] in {"entity_tables", "drift"}:
+        return "no node scores with an entity table or a report of drift; plans name a table by its training"
+    judged = [part.name for part in parts(card)]
+    if "test" in judged:
+        return ""
+    what = f"only on the {judged[0]} rows, which have had a say in it" if judged else "on no rows at all"
+    return f"this model was judged {what}; give a plan's split test rows, and see `consortium model card`"
+
+
 def _part(name: str, evaluation: Mapping[str, Any]) -> Part:
     own = {key.removeprefix(f"{name}_"): value for key, value in evaluation.items() if key.startswith(f"{name}_")}
     frauds, curve = own["frauds"], own.get("precision_recall") or ()

@@ -82,7 +82,8 @@ def describe(learning: Mapping[str, Any]) -> dict[str, Any]:
         algorithm = build_algorithm(learning)
         query = algorithm.next_query(algorithm.start())
     except ValidationError as error:
-        found = (explained_learning(finding, setting_names()) for finding in error.errors(include_url=False))
+        known = setting_names()
+        found = (explained_learning(finding, known) for finding in error.errors(include_url=False))
         return {"error": "; ".join(f"{where}: {said}" for where, said in found)}
     except (ValueError, KeyError, TypeError) as error:
         return {"error": f"learning: {error}"}

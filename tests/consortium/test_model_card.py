@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from consortium.cli.card_text import show_card
 from consortium.models.card import NOT_ENCRYPTED
-from consortium.models.card_figures import BUDGETS, PRECISIONS, parts
+from consortium.models.card_figures import BUDGETS, PRECISIONS, doubts, parts
 from consortium.models.card_page import render
 from consortium.models.card_pictures import HOW_TO_GET_PICTURES, _calibration, draw
 from learning.evaluation import evaluate, score_cells, score_histogram
@@ -127,6 +127,19 @@ def test_whatever_an_evaluation_lacks_is_left_out(evaluation, capsys):
     render(card_of(evaluation, history=None, volumes={}, started_at=None))
     show_card(card_of(evaluation, volumes={}, started_at=None))
     assert "nan" not in capsys.readouterr().out.lower()
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "said"),
+    [
+        ({"test_rows": 10, "test_frauds": 1, "validation_rows": 10, "validation_frauds": 1}, ""),
+        ({"validation_rows": 10, "validation_frauds": 1}, "judged only on the validation rows"),
+        ({}, "judged on no rows at all"),
+    ],
+)
+def test_what_speaks_against_a_promotion_is_said(evaluation, said):
+    assert doubts(card_of(evaluation)).startswith(f"this model was {said}" if said else "")
+    assert bool(doubts(card_of(evaluation))) is bool(said)
 
 
 def test_volumes_of_a_part_without_rows_and_of_a_table_are_said(capsys):
