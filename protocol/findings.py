@@ -19,6 +19,8 @@ _PATTERNS = MappingProxyType(
         get_args(DigestHex)[1].pattern: "64 hex digits",
     }
 )
+#: Longer than any field's.
+_LONGEST_NAME = 64
 _TYPES = MappingProxyType(
     {
         "model_type": "an object",
@@ -46,8 +48,7 @@ def explained(finding: Mapping[str, Any], got: str = "", known: Iterable[str] = 
     """
     match finding["type"]:
         case "extra_forbidden":
-            close = difflib.get_close_matches(str(finding["loc"][-1]), known, n=1)
-            return "there is no such field" + (f"; did you mean {close[0]}?" if close else "")
+            return f"there is no such field{_meant(str(finding['loc'][-1]), known)}"
         case "missing":
             return "expected a value, got none"
         case "value_error":
@@ -61,8 +62,7 @@ def explained_learning(finding: Mapping[str, Any], known: Iterable[str] = ()) ->
     context = finding.get("ctx", {})
     match finding["type"]:
         case "union_tag_invalid":
-            close = difflib.get_close_matches(context["tag"], re.findall(r"\w+", context["expected_tags"]), n=1)
-            meant = f"; did you mean {close[0]}?" if close else ""
+            meant = _meant(context["tag"], re.findall(r"\w+", context["expected_tags"]))
             return "learning.kind", f"expected one of {context['expected_tags']}, got {context['tag']!r}{meant}"
         case "union_tag_not_found":
             return "learning.kind", "expected the name of an algorithm, got none"
@@ -74,6 +74,13 @@ def explained_learning(finding: Mapping[str, Any], known: Iterable[str] = ()) ->
 def fields_in(schema: Mapping[str, Any]) -> set[str]:
     """The names of all fields in a JSON schema as pydantic makes them, those of its parts included."""
     return {name for part in (schema, *schema.get("$defs", {}).values()) for name in part.get("properties", ())}
+
+
+def _meant(given: str, known: Iterable[str]) -> str:
+    if len(given) > _LONGEST_NAME:  # comparing takes time with the length, and anybody may have sent it
+        return ""
+    close = difflib.get_close_matches(given, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _short(value: Any) -> str:

@@ -32,6 +32,8 @@ from protocol.request_auth import body_digest
 from protocol.statements import SignedStatement
 
 _PIECE_BYTES = 1 << 20
+#: For so many fields is looked what may have been meant: a body may have a million that there are not.
+_MEANT = 8
 _MAX_STATEMENT_BYTES = 64 * 1024
 
 
@@ -252,8 +254,11 @@ def parse_statement(request: Request) -> SignedStatement:
 def field_errors(where: str, error: ValidationError, known: Iterable[str] = ()) -> FieldInvalid:
     """Pydantic's findings, without the values that were sent; `known` are the fields that there are."""
     fields = [
-        {"field": ".".join(str(part) for part in finding["loc"]) or where, "message": explained(finding, known=known)}
-        for finding in error.errors(include_url=False, include_input=False)
+        {
+            "field": ".".join(str(part) for part in finding["loc"]) or where,
+            "message": explained(finding, known=known if n < _MEANT else ()),
+        }
+        for n, finding in enumerate(error.errors(include_url=False, include_input=False))
     ]
     first = fields[0]
     more = f" (and {len(fields) - 1} more)" if len(fields) > 1 else ""

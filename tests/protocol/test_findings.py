@@ -69,6 +69,12 @@ def test_an_unknown_field_is_told_from_what_was_meant():
     ]
 
 
+def test_what_a_name_of_megabytes_may_have_meant_is_not_looked_for():
+    with pytest.raises(ValidationError) as refused:
+        Form.model_validate({"needed": True, "share" * 13: 1})
+    assert explained(refused.value.errors()[0], known=["share" * 13]) == "there is no such field"
+
+
 def test_what_is_no_object_is_said():
     with pytest.raises(ValidationError) as refused:
         Form.model_validate_json("[]")
