@@ -7,6 +7,7 @@ is a function of the database and the clock alone, so that calling it once more 
 from __future__ import annotations
 
 from collections.abc import Collection
+from math import inf
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -30,6 +31,9 @@ from protocol.ids import TrainingId
 from protocol.roster import Member, Roster
 from protocol.statements import SignedStatement, deals_digest
 from protocol.states import TrainingEvent, TrainingState
+
+#: How long an invitation stays open that enough banks have refused, in seconds: for the others' reasons.
+_LAST_ANSWERS_S = 5.0
 
 
 def settle(s: Session, training: Training, effects: Effects, *, now: float) -> None:
@@ -73,12 +77,15 @@ def _settle_invitation(scene: Scene) -> None:
     wanted = plan.cohort.min_banks
     late = training.deadline_at is not None and now >= training.deadline_at
     possible = len(accepted) + (0 if late else len(pending))
-    if possible < wanted:
+    if possible < wanted and pending and not late:
+        # In vain already; whoever was asked and runs says its reason within seconds, and the operator reads all at once.
+        training.deadline_at = min(training.deadline_at or inf, now + _LAST_ANSWERS_S)
+    elif possible < wanted:
         refused = ", ".join(f"{m.name} ({m.refusal})" for m in members if m.answer == "refused")
         silent = ", ".join(m.name for m in pending)
         reason = f"{len(accepted)} of {len(members)} banks accepted, {wanted} are needed"
         reason += f"; refused: {refused}" if refused else ""
-        reason += f"; {'no answer in time' if late else 'not waited for any longer'}: {silent}" if silent else ""
+        reason += f"; no answer in time: {silent}" if silent else ""
         scene.move(TrainingEvent.FAIL, reason=reason)
     elif late or not pending:
         for member in pending:

@@ -12,8 +12,15 @@ from sqlalchemy import event, select
 from consortium.reconciler import reconcile
 from consortium.rounds.tables import Assignment, Contribution, Round
 from consortium.trainings.progress import RoundView, round_views
-from consortium.trainings.service import Invitee, pause_training, resume_training, start_training
+from consortium.trainings.service import (
+    Invitee,
+    pause_training,
+    refuse_invitation,
+    resume_training,
+    start_training,
+)
 from consortium.trainings.tables import Training, TrainingEventRow, TrainingMember
+from protocol.messages import Refusal
 from protocol.plan import Cohort, Deadlines, Plan, Protection, ProtectionLevel
 from protocol.states import TrainingState
 from tests.common.direct_service import DirectService, DirectTransport
@@ -252,6 +259,30 @@ def test_a_contribution_that_does_not_validate_leaves_its_bank_out_with_the_reas
     assert refused.state == "refused"
     assert refused.reason
     consortium.finish(training)
+
+
+def test_an_invitation_that_enough_have_refused_hears_the_others_who_are_there(tmp_path):
+    consortium = Consortium(tmp_path)
+    training = consortium.start(min_banks=4)
+    reasons = ["no column 'amount'", "the policy allows no more", "the data are too old"]
+
+    def refuse(number: int) -> Training:
+        with consortium.service.runtime.act("test") as (s, effects, now):
+            refusal = Refusal(reason=reasons[number])
+            refuse_invitation(s, training, consortium.banks[number].node, refusal, effects, now=now)
+        return consortium.training(training)
+
+    given_up = [refuse(number) for number in range(3)][1]
+    assert given_up.status is TrainingState.INVITING  # two of five refused, four are needed
+    assert consortium.training(training).deadline_at == given_up.deadline_at  # no answer puts the end off
+    consortium.silent = {bank.node for bank in consortium.banks[:4]}
+    consortium.step()
+    consortium.late(6)
+    failed = consortium.training(training)
+    assert failed.status is TrainingState.FAILED
+    assert failed.reason.startswith("1 of 5 banks accepted, 4 are needed; refused: ")
+    assert all(reason in failed.reason for reason in reasons)
+    assert failed.reason.endswith("; no answer in time: bank-3")
 
 
 def test_the_operator_pauses_and_resumes(tmp_path):
