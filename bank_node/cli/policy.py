@@ -47,8 +47,9 @@ def show(home: Home, as_json: bool) -> None:
 
 @policy.command()
 @home_option
+@json_option
 @command_errors
-def check(home: Home) -> None:
+def check(home: Home, as_json: bool) -> None:
     """Check policy.toml after an edit; every wrong field is named, and rules that no training can meet.
 
     \b
@@ -58,7 +59,11 @@ def check(home: Home) -> None:
     from bank_node.policy_file import load_policy, never_met  # noqa: PLC0415  # `--help` answers without it
 
     _require_policy(home)
-    warn(never_met(load_policy(home).settings))
+    warnings = list(never_met(load_policy(home).settings))
+    if as_json:
+        show_json({"policy": str(home.policy), "warnings": warnings})
+        return
+    warn(warnings)
     click.echo(f"{home.policy}: good; a running node takes it up when it is restarted")
 
 

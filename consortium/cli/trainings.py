@@ -35,28 +35,33 @@ def training() -> None:
     """Start, watch and steer trainings."""
 
 
-def find_training(service: Service, given: str) -> str:
+def find_training(service: Service, given: str, *, of_plan: bool = False) -> str:
     """A training's id from its beginning.
 
     Args:
         service: the service.
         given: an id, or as many of its first characters as no other training's has.
+        of_plan: a plan's name means its newest training; not where something is done to what was meant.
     """
     wanted = given.rstrip("…").lower()
     if re.match(UUID_PATTERN, wanted):
         return wanted
-    if not re.fullmatch(r"[0-9a-f-]{1,36}", wanted):
-        refuse(
-            f"training {given!r}: expected an id or its first characters, such as 3f0d1c2e; `consortium training list` "
-            "shows them",
-            EXIT_REFUSED,
-        )
     listed = service.get("/v1/trainings", limit=_MOST)["trainings"]
     found: list[str] = [one["id"] for one in listed if one["id"].startswith(wanted)]
-    if len(found) != 1:
-        got = f"{len(found)}: {', '.join(found[:5])}" if found else f"none of the newest {len(listed)}"
-        refuse(f"training {given!r}: expected the beginning of one training's id, got that of {got}", EXIT_REFUSED)
-    return found[0]
+    if len(found) == 1:
+        return found[0]
+    newest: str = next((one["id"] for one in listed if one["plan"] == given), "")
+    if newest and of_plan and not found:
+        return newest
+    expected, got = "the beginning of one training's id", f"none of the newest {len(listed)}"
+    if found:
+        got = f"that of {len(found)}: {', '.join(found[:5])}"
+    elif newest:
+        got = f"a plan, whose newest training is {newest}"
+    elif not re.fullmatch(r"[0-9a-f-]{1,36}", wanted):
+        expected = "an id or its first characters, such as 3f0d1c2e" + (", or a plan that was trained" * of_plan)
+        got = "neither; `consortium training list` shows them"
+    return refuse(f"training {given!r}: expected {expected}, got {got}", EXIT_REFUSED)
 
 
 def _watched(service: Service, training_id: str, *, as_json: bool) -> dict[str, Any]:
@@ -135,14 +140,15 @@ def list_all(limit: int, url: str, token: str, as_json: bool) -> None:
 @click.option("--follow", is_flag=True, help="Stay and print each event as it happens.")
 @service_options
 def show(training_id: str, limit: int | None, follow: bool, url: str, token: str, as_json: bool) -> None:  # noqa: PLR0917  # click names them all
-    r"""Show a training: its banks, its progress, what happened. Its id may be given by its first characters.
+    r"""Show a training: its banks, its progress, what happened. The first characters of its id will do, or a plan for
+    its newest training.
 
     \b
     Example:
       consortium training show 3f0d1c2e --follow
     """
     service = Service(url, token)
-    training_id = find_training(service, training_id)
+    training_id = find_training(service, training_id, of_plan=True)
     view = service.get(f"/v1/trainings/{training_id}")
     wanted = limit or (500 if as_json else 50)
     events = service.get(f"/v1/trainings/{training_id}/events", newest="true", limit=wanted)["events"]
@@ -207,14 +213,16 @@ def _follow(service: Service, view: dict[str, Any], after: int, *, as_json: bool
 def watch_one(training_id: str, url: str, token: str, as_json: bool) -> None:
     r"""Watch a training until it ends: rounds, banks answered, metric so far, time left.
 
-    It waits for a service that is away. Its exit code says how the training ended.
+    It waits for a service that is away. Its exit code says how the training ended. The first characters of the
+    training's id will do, or a plan for its newest training.
 
     \b
     Example:
       consortium training watch 3f0d1c2e
     """
     service = Service(url, token)
-    _end(_watched(service, find_training(service, training_id), as_json=as_json), as_json=as_json)
+    training_id = find_training(service, training_id, of_plan=True)
+    _end(_watched(service, training_id, as_json=as_json), as_json=as_json)
 
 
 def _steer(verb: str, done: str, help_text: str) -> None:

@@ -66,7 +66,7 @@ class TrainingView(WireModel):
     Attributes:
         protection: ckks, or none: in the clear.
         rounds_done: rounds applied.
-        rounds_expected: the algorithm's own estimate; None while it cannot tell.
+        rounds_expected: the algorithm's own estimate, or as many as there were; None while it cannot tell.
         metrics: what the algorithm reports so far.
         seconds_left: an estimate from the rounds so far.
         current: the round that is open.
@@ -114,7 +114,7 @@ def training_view(s: Session, training: Training, *, now: float) -> TrainingView
     return TrainingView(
         id=training.id, plan=training.plan_name, protection=plan_of(training).protection.level, state=training.status,
         reason=training.reason, attempt=training.attempt, rounds_done=training.round,
-        rounds_expected=None if expected is None else int(expected),
+        rounds_expected=None if expected is None else max(int(expected), training.round),
         metrics={name: value for name, value in training.progress.items() if name != "rounds_expected"},
         seconds_left=_seconds_left(s, training, expected), created_at=training.created_at,
         created_by=training.created_by, started_at=training.started_at, ended_at=training.ended_at,

@@ -78,7 +78,7 @@ def _settle_invitation(scene: Scene) -> None:
     late = training.deadline_at is not None and now >= training.deadline_at
     possible = len(accepted) + (0 if late else len(pending))
     if possible < wanted and pending and not late:
-        # In vain already; whoever was asked and runs says its reason within seconds, and the operator reads all at once.
+        # In vain already; who was asked and runs says its reason within seconds, and the operator reads all at once.
         training.deadline_at = min(training.deadline_at or inf, now + _LAST_ANSWERS_S)
     elif possible < wanted:
         refused = ", ".join(f"{m.name} ({m.refusal})" for m in members if m.answer == "refused")

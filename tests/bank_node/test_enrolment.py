@@ -1,5 +1,6 @@
 """`bank-node enrol` as an admin runs it, against a service over HTTP: from any folder, and again after a mistake."""
 
+import json
 import subprocess
 import tomllib
 from contextlib import contextmanager
@@ -94,6 +95,26 @@ def test_what_a_failed_attempt_was_told_is_forgotten(service, bank):
     written = tomllib.loads((bank.folder / "bank-node" / "node.toml").read_text())
     assert (written["url"], written["name"]) == (url, "bank-a")
     assert written["datasets"]["transactions"]["path"] == str(bank.folder / "rows.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "columns"),
+    [("amount,fraud\n1,0\n", "dataset 'rows' has 2 columns: amount, fraud", ["amount", "fraud"]),
+     ("amount;fraud\n1;0\n", "warning: dataset 'rows': expected a CSV file", None)],
+)  # fmt: skip
+def test_a_first_dataset_is_looked_at(service, bank, text, said, columns):
+    url, token = service
+    (bank.folder / "rows.csv").write_text(text)
+    for name, options in {"people": [], "programs": ["--json"]}.items():
+        done = bank(
+            "enrol", "--url", url, "--name", name, "--token", token(name), "--data", "rows.csv", "--dataset", "rows",
+            "--home", name, *options,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        if options:
+            assert json.loads(done.stdout)["columns"] == columns
+        else:
+            assert said in done.stdout + done.stderr
 
 
 def test_settings_written_by_hand_before_are_used_and_must_not_say_something_else(service, bank):

@@ -1,5 +1,6 @@
 """Every rule of a bank's policy refuses what it should, names itself, and lets the rest pass."""
 
+import json
 import tomllib
 from typing import get_args
 
@@ -211,3 +212,7 @@ def test_a_policy_that_no_training_can_meet_is_told(tmp_path, monkeypatch):
         done = CliRunner().invoke(main, ["policy", "check", "--home", str(tmp_path)])
         assert done.exit_code == 0, done.output
         assert ("would take part in no training" in done.output) is told, text
+        for_programs = CliRunner().invoke(main, ["policy", "check", "--json", "--home", str(tmp_path)])
+        found = json.loads(for_programs.output)
+        assert found["policy"] == str(home.policy)
+        assert bool(found["warnings"]) is told

@@ -280,7 +280,9 @@ def test_a_training_by_the_beginning_of_its_id(operator):
     assert operator.json("training", "show", training[:8])["id"] == training
     assert operator.json("training", "show", f"{training[:8]}…")["id"] == training
     operator("training", "show", "xyz", code=REFUSED, says="expected an id or its first characters")
-    operator("training", "show", "0123456789abc", code=REFUSED, says="got that of none of the newest")
+    assert operator.json("training", "show", "tables")["id"] == other  # a plan: its newest
+    operator("training", "cancel", "tables", code=REFUSED, says=f"got a plan, whose newest training is {other}")
+    operator("training", "show", "0123456789abc", code=REFUSED, says="got none of the newest")
     operator("training", "start", "none", code=REFUSED, says="`consortium plan list` shows all")
     rows = operator("training", "list").out.splitlines()
     assert {row.split("\t")[0] for row in rows[1:]} >= {training, other}
