@@ -123,3 +123,20 @@ def show(name: str, url: str, token: str, as_json: bool) -> None:
     else:
         _show_plan(view)
         _show_check(view, whole=True)
+
+
+@plan.command()
+@click.argument("name")
+@service_options
+def remove(name: str, url: str, token: str, as_json: bool) -> None:
+    r"""Remove a plan of which no training was ever started; its name is free again.
+
+    \b
+    Example:
+      consortium plan remove fraud-2026
+    """
+    removed = Service(url, token).delete(f"/v1/plans/{name}")
+    if as_json:
+        show_json(removed)
+    else:
+        click.echo(f"plan {removed['name']} is removed")

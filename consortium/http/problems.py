@@ -12,7 +12,7 @@ from consortium.errors import ConsortiumError
 from consortium.http import errors as http
 from consortium.members.errors import EnrolmentRefused, NodeMissing, NodeNameTaken
 from consortium.models.errors import ModelAmbiguous, ModelMissing, NothingToRollBack
-from consortium.plans.errors import PlanInvalid, PlanMissing, PlanNameTaken
+from consortium.plans.errors import PlanInvalid, PlanMissing, PlanNameTaken, PlanTrained
 from consortium.trainings import errors as trainings
 from protocol import errors as protocol
 from protocol.problems import MEDIA_TYPE, PROBLEMS, Problem, ProblemType
@@ -40,6 +40,7 @@ PROBLEM_OF: MappingProxyType[type[Exception], ProblemType] = MappingProxyType(
         PlanInvalid: P.VALIDATION,
         PlanMissing: P.NOT_FOUND,
         PlanNameTaken: P.NAME_TAKEN,
+        PlanTrained: P.WRONG_STATE,
         ModelMissing: P.NOT_FOUND,
         ModelAmbiguous: P.WRONG_STATE,
         NothingToRollBack: P.WRONG_STATE,

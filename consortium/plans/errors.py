@@ -15,3 +15,7 @@ class PlanMissing(ConsortiumError):
 
 class PlanNameTaken(ConsortiumError):
     """Another plan has this name."""
+
+
+class PlanTrained(ConsortiumError):
+    """A plan of which a training was started: banks have signed its digest, so that it stays."""

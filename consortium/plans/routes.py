@@ -10,6 +10,7 @@ from consortium.http.route import Access, Query, Routes
 from consortium.members.service import active_nodes
 from consortium.plans import service
 from consortium.plans.service import PlanCheck
+from consortium.plans.tables import PlanRow
 from consortium.trainings.tables import Training
 from protocol.ids import DigestHex, Name
 from protocol.plan import Plan
@@ -47,6 +48,10 @@ class BanksQuery(Query):
     banks: int | None = Field(default=None, ge=2, le=4096)
 
 
+def _summary(row: PlanRow) -> PlanSummary:
+    return PlanSummary(name=row.name, digest=row.digest, created_at=row.created_at, created_by=row.created_by)
+
+
 def _checked(call: Call, plan: Plan) -> PlanView:
     banks = call.query.banks
     with call.runtime.db.reading("plans.around") as s:
@@ -64,12 +69,7 @@ def list_plans(call: Call) -> PlanList:
     """Lists the plans."""
     with call.runtime.db.reading("plans.list") as s:
         rows = service.list_plans(s)
-    return PlanList(
-        plans=tuple(
-            PlanSummary(name=row.name, digest=row.digest, created_at=row.created_at, created_by=row.created_by)
-            for row in rows
-        )
-    )
+    return PlanList(plans=tuple(map(_summary, rows)))
 
 
 @routes.add("POST", "/v1/plans", access=Access.OPERATOR, request=Plan, query=BanksQuery, response=PlanView, status=201)
@@ -93,3 +93,10 @@ def show(call: Call) -> PlanView:
     with call.runtime.db.reading("plans.show") as s:
         plan = service.find_plan(s, call.path["name"])
     return _checked(call, plan)
+
+
+@routes.add("DELETE", "/v1/plans/{name}", access=Access.OPERATOR, response=PlanSummary)
+def remove(call: Call) -> PlanSummary:
+    """Removes a plan of which no training was ever started."""
+    with call.runtime.act("plans.remove") as (s, _, _now):
+        return _summary(service.remove_plan(s, call.path["name"]))

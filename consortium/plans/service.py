@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 import crypto
-from consortium.plans.errors import PlanInvalid, PlanMissing, PlanNameTaken
+from consortium.plans.errors import PlanInvalid, PlanMissing, PlanNameTaken, PlanTrained
 from consortium.plans.first_query import FirstQuery, first_query
 from consortium.plans.tables import PlanRow
 from consortium.plans.unmade import unmade_features
+from consortium.trainings.tables import Training
 from crypto.errors import CryptoError
 from protocol.committee import size_and_threshold
 from protocol.errors import CommitteeTooWeak
 from protocol.plan import Plan, ProtectionLevel
 from protocol.statements import WireModel
+
+if TYPE_CHECKING:
+    from sqlalchemy.sql.selectable import ForUpdateParameter
 
 
 class Collusion(WireModel):
@@ -145,7 +149,8 @@ def create_plan(s: Session, plan: Plan, *, by: str, now: float) -> PlanRow:
     if row is not None:
         if row.digest != digest:
             raise PlanNameTaken(
-                f"plan {plan.name!r}: another plan has this name; plans never change, choose a new name"
+                f"plan {plan.name!r}: another plan has this name; plans never change, choose a new name, or remove the "
+                "other with `consortium plan remove` if no training was started of it"
             )
         return row
     row = PlanRow(name=plan.name, digest=digest, json=plan.model_dump_json(), created_at=now, created_by=by)
@@ -153,16 +158,40 @@ def create_plan(s: Session, plan: Plan, *, by: str, now: float) -> PlanRow:
     return row
 
 
-def find_plan(s: Session, name: str) -> Plan:
+def find_plan(s: Session, name: str, *, to_train: bool = False) -> Plan:
     """A plan by its name.
+
+    Args:
+        s: a session.
+        name: the plan's.
+        to_train: nobody removes it before this transaction ends.
 
     Raises:
         PlanMissing: there is none.
     """
-    row = s.get(PlanRow, name)
+    return Plan.model_validate_json(_row_of(s, name, lock={"read": True} if to_train else None).json)
+
+
+def _row_of(s: Session, name: str, *, lock: ForUpdateParameter) -> PlanRow:
+    row = s.get(PlanRow, name, with_for_update=lock)
     if row is None:
         raise PlanMissing(f"plan {name!r}: there is none; `consortium plan list` shows all")
-    return Plan.model_validate_json(row.json)
+    return row
+
+
+def remove_plan(s: Session, name: str) -> PlanRow:
+    """Removes a plan of which no training was ever started, so that its name is free.
+
+    Raises:
+        PlanMissing: there is none.
+        PlanTrained: a training was.
+    """
+    row = _row_of(s, name, lock=True)
+    training = s.scalar(select(Training.id).where(Training.plan_name == name).limit(1))
+    if training is not None:
+        raise PlanTrained(f"plan {name!r}: training {training} was started of it, so that it stays for the record")
+    s.delete(row)
+    return row
 
 
 def list_plans(s: Session) -> list[PlanRow]:

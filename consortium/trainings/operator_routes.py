@@ -87,7 +87,8 @@ def start(call: Call) -> TrainingView:
     """Starts a training: every bank of the plan's cohort is invited."""
     with call.runtime.act("trainings.start") as (s, effects, now):
         nodes = [Invitee(row.id, row.name, row.signing_key) for row in active_nodes(s)]
-        training = service.start_training(s, find_plan(s, call.body.plan), nodes, effects, by=call.actor, now=now)
+        plan = find_plan(s, call.body.plan, to_train=True)
+        training = service.start_training(s, plan, nodes, effects, by=call.actor, now=now)
         s.flush()
         return training_view(s, training, now=now)
 

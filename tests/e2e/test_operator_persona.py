@@ -238,6 +238,10 @@ def test_plans(operator, tmp_path):
     assert check["bytes_per_bank"] > 100_000
     assert "trees" in operator("plan", "list").out
     operator("plan", "create", "-", code=REFUSED, says="choose a new name", stdin=plan(description="other"))
+    assert operator.json("plan", "remove", "trees")["name"] == "trees"
+    operator("plan", "remove", "trees", code=REFUSED, says="plan 'trees': there is none")
+    operator("plan", "create", "-", stdin=plan(description="other"))
+    operator("plan", "remove", "trees", says="plan trees is removed")
     operator("plan", "create", "none.json", code=USAGE, says="none.json: No such file")
     operator("plan", "create", "-", code=USAGE, says="expected JSON, got something else", stdin="{")
     operator("plan", "check", "-", "--banks", "1", code=USAGE, says="is not in the range", stdin=plan())
@@ -284,6 +288,7 @@ def test_a_training_by_the_beginning_of_its_id(operator):
     operator("training", "cancel", "tables", code=REFUSED, says=f"got a plan, whose newest training is {other}")
     operator("training", "show", "0123456789abc", code=REFUSED, says="got none of the newest")
     operator("training", "start", "none", code=REFUSED, says="`consortium plan list` shows all")
+    operator("plan", "remove", "tables", code=REFUSED, says="was started of it, so that it stays for the record")
     rows = operator("training", "list").out.splitlines()
     assert {row.split("\t")[0] for row in rows[1:]} >= {training, other}
     assert "there are more: --limit" in operator("training", "list", "--limit", "1").err
