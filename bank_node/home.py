@@ -4,8 +4,10 @@ node.toml         settings, written by `enrol`, edited by people
 policy.toml       the bank's policy
 identity.json     node id, consortium, name, public keys
 identity.sealed   the node's signing key, sealed
+keystore          salt and cost of the key store (`vault`)
 keystore.key      the key file, unless a passphrase is used or the file lies elsewhere
 status.json       what the agent did last, for `bank-node status`
+in-force.json     which models the operator has put in force (`in_force`)
 usage.json        rounds answered today
 ledger.json       privacy spent
 banks.json        the banks that this one has met, with their keys (`known_banks`)

@@ -13,7 +13,7 @@ from bank_node.policy_file import PolicySettings
 from bank_node.registry import Registry
 from learning.errors import DataRejected
 from learning.privacy import GaussianRounds, PrivacyLedger
-from protocol.plan import Plan, ProtectionLevel
+from protocol.plan import Plan
 
 #: At which epsilon is stated where the policy has no budget.
 _DELTA = 1e-6
@@ -54,13 +54,6 @@ def noise_of(plan: Plan) -> NoisyPlan | None:
             return NoisyPlan(noise.cost, noise.banks)
         case _:
             return None
-
-
-def _honest_banks(plan: Plan) -> int:
-    """Banks whose noise nobody can subtract again: each bank knows its own, colluders tell theirs to each other."""
-    if plan.protection.level is ProtectionLevel.NONE:
-        return 1  # every contribution is seen by itself
-    return plan.cohort.min_banks - max(1, plan.protection.colluders)
 
 
 class BankLedger:
@@ -110,7 +103,7 @@ class BankLedger:
                 raise PolicyRefused("require_privacy", where, expected="a plan with privacy noise", got="one without")
             return
         self._require_own_features(plan)
-        honest = _honest_banks(plan)
+        honest = plan.honest_banks
         if noise.noise_banks > honest:
             expected = f"noise_banks of at most {honest} (the quorum less the colluders; 1 without encryption)"
             raise PolicyRefused("privacy", where, expected=expected, got=str(noise.noise_banks))

@@ -98,11 +98,16 @@ class PolicySettings(BaseModel):
         return written
 
 
-def never_met(settings: PolicySettings) -> list[str]:
-    """Sentences on rules that no training can keep together."""
+def never_met(settings: PolicySettings, own: str | None) -> list[str]:
+    """Sentences on rules that no training can keep together.
+
+    Args:
+        settings: the policy's.
+        own: this bank's name, which its table may have, or None where it has none yet.
+    """
     if settings.banks is None:
         return []
-    most = len(settings.banks) + 1
+    most = len(settings.banks.keys() - {own}) + 1
     least = {"min_contributors": settings.min_contributors, "min_threshold": settings.min_threshold}
     return [
         f"[banks] lets at most {most} banks be on a roster with this one, and {name} asks for {fewest}: "

@@ -44,7 +44,8 @@ class EntityTableSettings(BaseModel):
         width: cells of a hash row in one bucket; best a small multiple of the entities active in a bucket.
         min_count: cells with fewer transactions are withheld.
         noise_sigma: standard deviation of the noise in every summed count; 0 for none.
-        noise_banks: the number of honest banks whose noise alone must reach `noise_sigma`.
+        noise_banks: the number of honest banks whose noise alone must reach `noise_sigma`: at most `cohort.min_banks`
+            less the colluders, or less one where there are none; 1 without encryption. `plan check` warns of more.
         prior_weight: transactions' worth of global rate that smooth an entity's risk.
         round_values: most values that one round sums.
     """

@@ -44,7 +44,7 @@ class FedAvgSettings(BaseModel):
     """Logistic regression by averaging: banks train alone for a while, their coefficients are averaged by rows.
 
     FedAvg (McMahan et al., AISTATS 2017); with `mu` above 0 FedProx (Li et al., MLSys 2020), which holds the banks'
-    coefficients near the common ones. Unlike `LogisticSettings` it depends on how the rows are spread over banks.
+    coefficients near the common ones. Unlike `logistic` it depends on how the rows are spread over banks.
 
     Attributes:
         inputs: the feature schema.
@@ -53,7 +53,7 @@ class FedAvgSettings(BaseModel):
         batch_size: rows of a local step.
         learning_rate: of the local steps, on standardised columns.
         mu: weight of the squared distance from the common coefficients.
-        C: inverse of the L2 penalty, as in `LogisticSettings`.
+        C: inverse of the L2 penalty, as in `logistic`.
         fit_intercept: whether there is an intercept; it is not penalised.
         scale_pos_weight: factor on the weight of frauds.
         max_change: the farthest that a bank may move a coefficient in a round; further moves are cut.

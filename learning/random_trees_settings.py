@@ -17,8 +17,8 @@ class PrivacySettings(BaseModel):
         epsilon: the target; the noise is derived from it.
         delta: at which epsilon is stated.
         noise_multiplier: of the whole training, as if it were one sum with sensitivity 1 and this noise.
-        noise_banks: the honest banks whose noise alone must reach the plan's: at most the least number of contributors
-            less the assumed colluders.
+        noise_banks: the honest banks whose noise alone must reach the plan's: at most `cohort.min_banks` less the
+            colluders, or less one where there are none; 1 without encryption. `plan check` warns of more.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

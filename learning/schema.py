@@ -43,7 +43,8 @@ class NumericFeature(_Frozen):
 
     Attributes:
         name: of its column.
-        low: a public bound of the values, declared and not looked up in the data; models with a privacy budget need it.
+        low: a public bound of the values, declared and not looked up in the data; `random_gbdt` needs both bounds
+            unless its `edges` are `"sketched"`.
         high: the other bound.
     """
 

@@ -98,7 +98,7 @@ class Plan(WireModel):
         cohort: which banks are asked.
         protection: how their contributions are protected.
         deadlines: how long is waited.
-        retention_days: days for which ciphertexts and shares are kept after the training has ended.
+        retention_days: days for which ciphertexts and shares are kept after the training has ended; an hour at least.
     """
 
     name: Name
@@ -144,6 +144,13 @@ class Plan(WireModel):
                 f"±(2^53 - 1), got {error}"
             ) from error
         return self
+
+    @property
+    def honest_banks(self) -> int:
+        """Banks of a quorum whose noise nobody can subtract again: each knows its own, colluders tell theirs."""
+        if self.protection.level is ProtectionLevel.NONE:
+            return 1  # every contribution is seen by itself
+        return self.cohort.min_banks - max(1, self.protection.colluders)
 
     def digest(self) -> DigestHex:
         """SHA-256 of the canonical form, hex."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bank_node.cli.common import command_errors, home_option, json_option, show_json
+from bank_node.cli.common import command_errors, home_option, json_option, show_json, warn
 from bank_node.errors import Refused
 from bank_node.home import AgentLock, Home
 
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--toml", "as_toml", is_flag=True, help="Print the table [banks] for policy.toml, this bank included.")
+@click.option(
+    "--toml",
+    "as_toml",
+    is_flag=True,
+    help="Print the table [banks] for policy.toml, or the lines that it lacks.",
+)
 @click.option("--forget", metavar="NAME", help="Forget a bank that has enrolled anew; the agent must be stopped.")
 @home_option
 @json_option
@@ -31,7 +37,8 @@ def banks(as_toml: bool, forget: str | None, home: Home, as_json: bool) -> None:
     \b
     Example:
       bank-node banks
-      bank-node banks --toml >> policy.toml && systemctl restart bank-node
+      bank-node banks --toml >> bank-node/policy.toml
+      bank-node policy check
     """
     from bank_node.durable import Disk  # noqa: PLC0415  # `--help` answers without it
     from bank_node.known_banks import KnownBanks  # noqa: PLC0415
@@ -48,7 +55,7 @@ def banks(as_toml: bool, forget: str | None, home: Home, as_json: bool) -> None:
     if as_json:
         show_json(rows)
     elif as_toml:
-        _show_toml(rows)
+        _show_toml(rows, known.listed)
     else:
         _show(rows)
 
@@ -84,10 +91,15 @@ def _show(rows: list[dict[str, Any]]) -> None:
         click.echo(f"{row['name']}  {how[row['known']]}{seen}\n  {grouped(row['fingerprint'])}")
 
 
-def _show_toml(rows: list[dict[str, Any]]) -> None:
+def _show_toml(rows: list[dict[str, Any]], listed: Mapping[str, str] | None) -> None:
     from bank_node.fingerprint import grouped  # noqa: PLC0415  # `--help` answers without it
 
-    click.echo("[banks]")
+    if listed is None:
+        click.echo("[banks]")
+    else:
+        rows = [row for row in rows if row["name"] not in listed]
+        these = "these lines belong into it" if rows else "with all of them"
+        warn([f"policy.toml has a table [banks] already: {these}"])
     for row in rows:
         note = "  # not compared yet: do so by telephone" if row["known"] == "first sight" else ""
         click.echo(f"{json.dumps(row['name'])} = {json.dumps(grouped(row['fingerprint']))}{note}")

@@ -13,7 +13,7 @@ from bank_node.home import Home
 
 
 @click.command()
-@click.option("--url", required=True, envvar="CONSORTIUM_URL", help="The service's address.")
+@click.option("--url", required=True, envvar="CONSORTIUM_URL", help="The service's address. [env: CONSORTIUM_URL]")
 @click.option("--name", required=True, help="The bank's name, as the operator has invited it.")
 @click.option("--token", required=True, envvar="BANK_NODE_TOKEN", help="One-time token. [env: BANK_NODE_TOKEN]")
 @click.option("--data", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="CSV or Parquet file.")

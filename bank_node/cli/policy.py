@@ -56,10 +56,12 @@ def check(home: Home, as_json: bool) -> None:
     Example:
       bank-node policy check && systemctl restart bank-node
     """
+    from bank_node.identity import read_record  # noqa: PLC0415  # `--help` answers without it
     from bank_node.policy_file import load_policy, never_met  # noqa: PLC0415  # `--help` answers without it
 
     _require_policy(home)
-    warnings = list(never_met(load_policy(home).settings))
+    own = read_record(home).name if home.identity.exists() else None
+    warnings = never_met(load_policy(home).settings, own)
     if as_json:
         show_json({"policy": str(home.policy), "warnings": warnings})
         return

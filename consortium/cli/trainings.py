@@ -225,22 +225,23 @@ def watch_one(training_id: str, url: str, token: str, as_json: bool) -> None:
     _end(_watched(service, training_id, as_json=as_json), as_json=as_json)
 
 
-def _steer(verb: str, done: str, help_text: str) -> None:
-    @training.command(verb, help=f"{help_text}\n\n\b\nExample:\n  consortium training {verb} 3f0d1c2e")
-    @click.argument("training_id", metavar="TRAINING")
-    @click.option("--reason", default="", help="For the banks and the record.")
-    @service_options
-    def steer(training_id: str, reason: str, url: str, token: str, as_json: bool) -> None:
+def _steer(verb: str, done: str, help_text: str, *, with_reason: bool = True) -> None:
+    def steer(training_id: str, url: str, token: str, as_json: bool, reason: str = "") -> None:
         service = Service(url, token)
         training_id = find_training(service, training_id)
-        body = None if verb == "resume" else {"reason": reason}
-        view = service.post(f"/v1/trainings/{training_id}/{verb}", body)
+        view = service.post(f"/v1/trainings/{training_id}/{verb}", {"reason": reason} if with_reason else None)
         if as_json:
             show_json(view)
         else:
             click.echo(f"training {training_id} is {done}")
 
+    steer = service_options(steer)
+    if with_reason:
+        steer = click.option("--reason", default="", help="For the banks and the record.")(steer)
+    steer = click.argument("training_id", metavar="TRAINING")(steer)
+    training.command(verb, help=f"{help_text}\n\n\b\nExample:\n  consortium training {verb} 3f0d1c2e")(steer)
 
-_steer("pause", "paused", "Pause a training until it is resumed; no deadline passes meanwhile.")
-_steer("resume", "running again", "Resume a paused training; deadlines start anew.")
+
+_steer("pause", "paused", "Pause a training in its rounds until it is resumed; no deadline passes meanwhile.")
+_steer("resume", "running again", "Resume a paused training; deadlines start anew.", with_reason=False)
 _steer("cancel", "cancelled", "End a training for good; the banks destroy its keys.")

@@ -87,7 +87,10 @@ def check_plan(plan: Plan, *, banks: int, tables: Mapping[str, Plan]) -> PlanChe
     query = first_query(plan.name, plan.learning)
     if not query.name:
         raise PlanInvalid(f"plan {plan.name!r}: learning: the algorithm asks for no sum at all")
-    warnings = ([] if query.is_judged else [_NOT_JUDGED]) + _warned_of_features(plan, tables)
+    warnings = [
+        *([] if query.is_judged else [_NOT_JUDGED]), *_warned_of_features(plan, tables),
+        *_warned_of_noise(plan, query.settings),
+    ]  # fmt: skip
     if plan.protection.level is ProtectionLevel.NONE:
         return PlanCheck(
             banks=banks, committee_size=0, threshold=0, bytes_per_value=8.0, error_units=0.0, smudging_bits=0,
@@ -106,6 +109,20 @@ def _warned_of_features(plan: Plan, tables: Mapping[str, Plan]) -> list[str]:
         *(f"features.entity_tables: {training} is no training of entity tables here" for training in missing),
         *unmade_features(plan, settings),
     ]
+
+
+def _warned_of_noise(plan: Plan, settings: Mapping[str, Any]) -> list[str]:
+    privacy = settings.get("privacy")
+    if privacy is not None:
+        where, relied_on = "learning.privacy.noise_banks", privacy["noise_banks"]
+    elif settings.get("noise_sigma"):
+        where, relied_on = "learning.noise_banks", settings["noise_banks"]
+    else:
+        return []
+    if relied_on <= plan.honest_banks:
+        return []
+    limit = f"at most {plan.honest_banks}, the quorum less the colluders (at least one), or 1 without encryption"
+    return [f"{where}: every bank refuses {relied_on}: expected {limit}"]
 
 
 def _check_encrypted(plan: Plan, banks: int, query: FirstQuery, warnings: list[str]) -> PlanCheck:

@@ -121,7 +121,7 @@ def train_all(
     tables: list[str] = []
     if case.entity is not None:
         learning = case.entity_learning()
-        tables = [train("tables", f"{case.entity} risk tables", learning, {"time": case.time, "label": case.label})]
+        tables = [train("tables", f"{case.entity} risk tables", learning, {})]
     schema = case.schema(_table_features(case))
     train("logistic", "logistic regression", case.logistic(schema), case.recipe(tables))
     train("gbdt", "boosted trees", case.gbdt(schema), case.recipe(tables))

@@ -73,7 +73,7 @@ class Case:
 
     def recipe(self, entity_trainings: list[str]) -> dict[str, Any]:
         """The plan's part on what every bank derives from its own rows."""
-        recipe: dict[str, Any] = {"time": self.time, "label": self.label, "entity_tables": entity_trainings}
+        recipe: dict[str, Any] = {"time": self.time, "entity_tables": entity_trainings}
         if self.has_profiles:
             recipe |= {
                 "customer": self.customer, "amount": self.amount, "profile_windows_days": PROFILE_WINDOWS_DAYS,

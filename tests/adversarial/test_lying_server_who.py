@@ -222,7 +222,14 @@ def test_the_table_is_written_from_what_was_seen(second_time):
         assert (row["node"], row["fingerprint"]) == (member.node, fingerprint(member.signing_key))
         assert row["known"] == ("own" if member.node == own(second_time) else "first sight")
         assert (row["first_seen_at_s"] is None) == (row["known"] == "own")
-    second_time.policy(cli(second_time, "banks", "--toml"))
+    table = cli(second_time, "banks", "--toml")
+    second_time.policy("".join(table.splitlines(keepends=True)[:-1]))
+    lacking = cli(second_time, "banks", "--toml")
+    assert lacking.splitlines()[-1] == table.splitlines()[-1]
+    assert "these lines belong into it" in lacking
+    assert "[banks]\n" not in lacking
+    second_time.policy(table)
+    assert "with all of them" in cli(second_time, "banks", "--toml")
     assert cli(second_time, "banks").count("listed in policy.toml") == 4
     assert "NOT COMPARED" not in cli(second_time, "banks")
     _, _, lie = with_anothers_key(second_time)

@@ -13,7 +13,7 @@ from bank_node.errors import PolicyRefused, SettingsInvalid
 from bank_node.fingerprint import grouped
 from bank_node.home import Home
 from bank_node.policy import ContributionRequest, PlanRequest, RosterRequest, ShareRequest
-from bank_node.policy_file import POLICY_TEMPLATE, AlgorithmKind, Policy, PolicySettings, load_policy
+from bank_node.policy_file import POLICY_TEMPLATE, AlgorithmKind, Policy, PolicySettings, load_policy, never_met
 from learning.algorithms import AnySettings, LearningSettings
 from protocol.plan import Plan
 from tests.common.nodes import schema_of
@@ -216,3 +216,10 @@ def test_a_policy_that_no_training_can_meet_is_told(tmp_path, monkeypatch):
         found = json.loads(for_programs.output)
         assert found["policy"] == str(home.policy)
         assert bool(found["warnings"]) is told
+
+
+def test_a_bank_that_lists_itself_is_not_counted_twice():
+    listed = PolicySettings(banks={name: name[-1] * 64 for name in ("bank-a", "bank-b")})
+    assert never_met(listed, None) == []  # nobody knows yet which of them, if any, this bank is
+    assert "at most 2 banks" in never_met(listed, "bank-a")[0]
+    assert never_met(listed, "bank-c") == []

@@ -133,6 +133,6 @@ def from_transactions(training: str, key: bytes) -> PublicTable:
     assert set(profile_names(_WINDOWS_DAYS)) < set(inputs.names)
     features = {
         "dataset": "transactions", "customer": HANDBOOK.customer, "time": HANDBOOK.time, "amount": HANDBOOK.amount,
-        "label": HANDBOOK.label, "profile_windows_days": _WINDOWS_DAYS, "entity_tables": (training,),
+        "profile_windows_days": _WINDOWS_DAYS, "entity_tables": (training,),
     }  # fmt: skip
     return PublicTable(transactions(), inputs, features, sets, schema)

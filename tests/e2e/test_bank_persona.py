@@ -6,9 +6,12 @@ Whatever goes wrong ends with the documented exit code and a sentence that says 
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import time
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -72,6 +75,12 @@ def says(done, code, *sentences):
         assert sentence in done.stdout + done.stderr
 
 
+def kept_in_a_backup():
+    """The files that the page for the bank's admin wants in a backup."""
+    page = (Path(__file__).parents[2] / "docs" / "node.md").read_text()
+    return re.findall(r"`([^`]+)`", page.partition("\nBack up ")[2].partition(":")[0])
+
+
 def until(sentence, *home):
     """Waits until the node's status says so."""
     ends = time.monotonic() + 60
@@ -108,6 +117,21 @@ def test_a_bank_from_its_enrolment_to_the_days_alerts(tmp_path):
         )  # fmt: skip
         says(scored, 0, f"{len(day)} scores of model card-fraud", "alerts: ", "history: ")
         assert "warning" not in scored.stderr
+
+        restored = tmp_path / "restored"
+        restored.mkdir()
+        for name in kept_in_a_backup():
+            copy = shutil.copytree if name.endswith("/") else shutil.copy
+            if (consortium.nodes[0].home / name).exists():
+                copy(consortium.nodes[0].home / name, restored / name)
+        again = ("--home", restored)
+        says(bank_node("score", "today.csv", "--out", "again.csv", "--id-column", "number", *again, folder=tmp_path), 0)
+        says(bank_node("keys", "show", *again), 0, "signing key")
+        says(bank_node("policy", "check", *again), 0, "good")
+        consortium.nodes[0].stop()
+        says(bank_node("run", "--once", *again), 0)
+        says(bank_node("status", *again), 1, "bank-0 at")
+        consortium.nodes[0].start()
         found = pd.read_csv(tmp_path / "scores.csv", dtype={"number": str})
         assert found["number"].tolist() == day["number"].tolist()
         assert found["alert"].sum() >= len(day) // 20

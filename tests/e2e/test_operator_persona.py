@@ -227,6 +227,18 @@ def test_plans(operator, tmp_path):
     assert "warning: learning.inputs.features: 'customer_mean_30d' is" in operator(
         "plan", "create", "-", "--dry-run", stdin=plan(learning=slip)
     ).text  # fmt: skip
+    for noise in (
+        {"kind": "random_gbdt", "inputs": schema_of(4), "edges": "sketched",
+         "privacy": {"epsilon": 1.0, "noise_banks": 3}},
+        {"kind": "entity_tables", "entities": ["terminal"], "time": "time", "label": "fraud", "width": 64,
+         "first_day": "2026-01-01", "last_day": "2026-01-31", "noise_sigma": 2.0, "noise_banks": 3},
+    ):  # fmt: skip
+        asked = plan(learning=noise)
+        assert (
+            "noise_banks: every bank refuses 3: expected at most 2" in operator("plan", "check", "-", stdin=asked).text
+        )
+        asked = plan(learning=noise, cohort={"min_banks": 4})
+        assert "noise_banks" not in operator("plan", "check", "-", "--banks", "5", stdin=asked).text
     operator("plan", "show", "trees", code=REFUSED, says="plan 'trees': there is none")
     created = operator("plan", "create", "-", stdin=plan())
     assert "learns" not in created.text
@@ -297,6 +309,7 @@ def test_a_training_by_the_beginning_of_its_id(operator):
     assert "\tstart\t" in shown.out
     operator("training", "show", training, "--limit", "0", code=USAGE, says="is not in the range")
     operator("training", "pause", training[:8], code=REFUSED, says="expected state running, got inviting")
+    operator("training", "resume", training[:8], "--reason", "x", code=USAGE, says="No such option")
     operator("training", "resume", training[:8], code=REFUSED, says="expected state paused, got inviting")
     operator("training", "cancel", training[:8], "--reason", "enough", says=f"training {training} is cancelled")
     refused = operator("training", "cancel", training[:8], code=REFUSED, says="got cancelled; it has ended for good")

@@ -39,7 +39,6 @@ from tests.common.nodes import NODE, NodeProcess
 from tests.common.processes import clean_environment
 from tests.common.public_data import (
     BANKS,
-    HANDBOOK,
     VARIABLE,
     PublicTable,
     accounts_like,
@@ -110,9 +109,8 @@ def test_every_bank_holds_the_benchmarks_models_of_three_trainings_at_once(conso
 def test_nodes_derive_profiles_and_terminals_risk_from_raw_transactions(consortium, deployment):
     kind, protection = OF_TRANSACTIONS[deployment]
     settings = terminal_tables()
-    recipe = {"dataset": "transactions", "time": HANDBOOK.time, "label": HANDBOOK.label}
     learning = settings.model_dump(mode="json")
-    summed = consortium.start_training({"name": "terminals", "learning": learning, "features": recipe})
+    summed = consortium.start_training({"name": "terminals", "learning": learning})
     digest = finish(consortium, summed)
     (key,) = {entity_key(node, summed) for node in consortium.nodes}
     assert digest == in_process_tables(settings, key)
