@@ -7,8 +7,7 @@ other: a bank adds its model's scores as a column before `learning.schema.prepar
 
 The index of a feature is ``Σ (c − r) · ln(c / r)`` over its bins, r and c the parts of the reference and current rows
 in a bin; a missing value is a bin of its own. Half a row is added to each count, so that an empty bin costs little
-where there are few rows. The usual reading (Siddiqi, Credit Risk Scorecards, 2006): below 0.1 stable, from 0.25 on
-shifted.
+where there are few rows. `learning.stability` says how it is read.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from learning.errors import AggregateImplausible, DataRejected
 from learning.gbdt_model import canonical_json
 from learning.query import LocalCache, Query
 from learning.schema import BooleanFeature, CategoricalFeature, Dataset, FeatureSchema, Part
+from learning.stability import Verdict, verdict
 
 _CELLS_A_BIN = 8
 _PARTS = (Part.TRAIN, Part.TEST)
@@ -261,9 +261,9 @@ class FeatureDrift:
     parts: tuple[tuple[float, ...], tuple[float, ...]]
 
     @property
-    def verdict(self) -> Literal["stable", "moving", "shifted"]:
-        """The usual reading of the index: below 0.1, below 0.25, or more."""
-        return "stable" if self.index < 0.1 else "moving" if self.index < 0.25 else "shifted"
+    def verdict(self) -> Verdict:
+        """How the index is usually read."""
+        return verdict(self.index)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ def show_card(card: dict[str, Any]) -> None:
     if told := figures.volumes(card):
         rows = [[one.part, *one.texts] for one in told]
         show_table("Data, over all banks", ["part", "rows", "frauds", "prevalence"], rows)
+    if moved := card["drift"]:
+        rows = [[one["feature"], f"{one['index']:.4f}", one["verdict"]] for one in moved]
+        show_table("Drift, what has moved most first", ["feature", "stability index", "reading"], rows)
     for part in figures.parts(card):
         _show_part(part)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import func, select
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from consortium.models.tables import ModelRow
 from consortium.rounds.tables import Round
 from consortium.trainings.tables import Training, TrainingMember
+from learning.stability import Verdict, verdict
 from learning.table_volumes import table_volumes
 from protocol.ids import DigestHex, Name, UUIDText
 from protocol.plan import Plan, ProtectionLevel
@@ -28,6 +29,19 @@ class CardBank(WireModel):
     confirmed: bool
 
 
+class CardDrift(WireModel):
+    """How far a feature's values have moved from the reference rows to the current ones.
+
+    Attributes:
+        index: population stability index, see `learning.drift`.
+        verdict: how it is usually read.
+    """
+
+    feature: str
+    index: float
+    verdict: Verdict
+
+
 class ModelCard(WireModel):
     """What a model was made of, how good it is, and how it was protected.
 
@@ -37,6 +51,7 @@ class ModelCard(WireModel):
         evaluation: metrics and curves over all banks' validation and test rows, from securely summed histograms.
         settings: of the algorithm, without its inputs; defaults included where the model tells them.
         volumes: rows and frauds over all banks; of an entity table transactions and confirmed frauds by entity column.
+        drift: of a report of drift, what has moved most first.
         fewest_contributors: the smallest contributor set of any round.
         software: versions that released it.
     """
@@ -59,6 +74,7 @@ class ModelCard(WireModel):
     ended_at: float | None
     settings: dict[str, Any]
     volumes: dict[str, Any]
+    drift: tuple[CardDrift, ...]
     evaluation: dict[str, Any]
     privacy: dict[str, Any]
     software: dict[str, str]
@@ -104,7 +120,21 @@ def card_of(s: Session, row: ModelRow, *, in_force: bool) -> Callable[[bytes], M
         told = {name: document.get(name, {}) for name in ("volumes", "evaluation", "privacy")}
         if document.get("kind") == "risk_table":
             told["volumes"] = {"entities": table_volumes(document)}
+        told["drift"] = ()
+        if document.get("kind") == "drift":
+            told |= of_drift(document)
         given = {name: value for name, value in plan.learning.items() if name != "inputs"}
         return ModelCard.model_validate(facts | told | {"settings": document.get("settings", given)})
 
     return with_content
+
+
+def of_drift(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The card's part of a report's document (`learning.drift.DriftReport.to_bytes`)."""
+    parts = zip(("reference", "current"), document["rows"], document["frauds"], strict=True)
+    volumes = {
+        f"{part}_{what}": count for part, rows, frauds in parts for what, count in (("rows", rows), ("frauds", frauds))
+    }
+    moved = sorted(document["features"], key=lambda feature: -feature["index"])
+    drift = tuple(CardDrift(feature=f["feature"], index=f["index"], verdict=verdict(f["index"])) for f in moved)
+    return {"volumes": volumes, "drift": drift}

@@ -81,11 +81,11 @@ class Volume:
 
 
 def volumes(card: Mapping[str, Any]) -> list[Volume]:
-    """What there was over all banks, in the order of a split; of one bank nobody knows it."""
+    """What there was over all banks, in the order of a split or of time; of one bank nobody knows it."""
     told = card["volumes"]
     return [
         Volume(part, int(told[f"{part}_rows"]), int(told[f"{part}_frauds"]))
-        for part in ("train", "validation", "test")
+        for part in ("train", "validation", "test", "reference", "current")
         if f"{part}_rows" in told
     ] + [
         Volume(f"by {entity}", counts["transactions"], counts["frauds"])

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
 from consortium.cli.card_text import show_card
-from consortium.models.card import NOT_ENCRYPTED
+from consortium.models.card import NOT_ENCRYPTED, of_drift
 from consortium.models.card_figures import BUDGETS, PRECISIONS, doubts, parts
 from consortium.models.card_page import render
 from consortium.models.card_pictures import HOW_TO_GET_PICTURES, _calibration, draw
+from learning.drift import Drift, DriftSettings
+from learning.driver import run
 from learning.evaluation import evaluate, score_cells, score_histogram
+from learning.schema import prepare
 from protocol.plan import Plan
 
 ROWS = 20_000
+DAYS = pd.date_range("2026-01-01", periods=4000, freq="h")
 DIGESTS = {
     name: digit * 64 for name, digit in (("digest", "1"), ("sha256", "2"), ("plan_digest", "3"), ("history", "4"))
 }
@@ -46,7 +52,7 @@ def card_of(evaluation, **parts):
         ],
         "rounds": 9, "fewest_contributors": 4, "bytes_received": 12345, "started_at": 1.8e9, "ended_at": 1.8e9 + 9,
         "volumes": {"train_rows": 61, "train_frauds": 7, "test_rows": ROWS, "test_frauds": 400},
-        "evaluation": evaluation, "privacy": {"epsilon": 0.125, "delta": 1e-6},
+        "drift": [], "evaluation": evaluation, "privacy": {"epsilon": 0.125, "delta": 1e-6},
         "settings": {"kind": "gbdt", "trees": 8, "max_depth": 6},
         "software": {"python": "3.99", "fraud-consortium": "7.7"}, **parts,
     }  # fmt: skip
@@ -152,6 +158,28 @@ def test_volumes_of_a_part_without_rows_and_of_a_table_are_said(capsys):
     assert "<td>by terminal</td><td>12,000</td><td>60</td><td>0.0050</td>" in render(table)
     show_card(table)
     assert "by terminal\t12,000\t60\t0.0050\n" in capsys.readouterr().out
+
+
+def test_a_report_of_drift_says_what_has_moved(capsys):
+    rows = pd.DataFrame({"amount": np.arange(4000.0) % 100, "hour": np.arange(4000) % 24, "time": DAYS, "fraud": 0})
+    rows.loc[2000:, "amount"] *= 10
+    rows.loc[::50, "fraud"] = 1
+    inputs = {
+        "features": [{"kind": "numeric", "name": "hour"}, {"kind": "numeric", "name": "amount"}], "label": "fraud",
+        "time": "time", "split": {"test_from": str(DAYS[2000])},
+    }  # fmt: skip
+    settings = DriftSettings.model_validate({"inputs": inputs})
+    report = run(Drift(settings), [prepare(rows, settings.inputs)])
+    found = of_drift(json.loads(report.to_bytes()))
+    assert [(one.feature, one.verdict) for one in found["drift"]] == [("amount", "shifted"), ("hour", "stable")]
+    card = card_of({}, volumes=found["volumes"], drift=[one.model_dump() for one in found["drift"]])
+    show_card(card)
+    shown = capsys.readouterr().out
+    assert "reference\t2,000\t40\t0.0200\n" in shown
+    assert f"amount\t{report.worst().index:.4f}\tshifted\n" in shown
+    page = render(card)
+    assert "<td>current</td><td>2,000</td><td>40</td>" in page
+    assert f"<td>amount</td><td>{report.worst().index:.4f}</td><td>shifted</td>" in page
 
 
 def test_the_calibration_ends_where_its_points_do(card):

@@ -70,6 +70,19 @@ def test_every_bank_holds_the_model_of_the_pooled_computation(consortium, tables
         assert list(folder.rglob("*.contribution")) == []
 
 
+def test_what_has_drifted_stands_on_the_card(consortium, tables):
+    learning = {"kind": "drift", "inputs": schema_of(COLUMNS), "bins": 8}
+    _, view = train(consortium, "drift", learning)
+    report = model_in_process(learning, tables)
+    assert view["model"] == report.digest().hex()
+    card = consortium.service.cli("model", "card", "drift", token=consortium.token)
+    indexes = {one["feature"]: one["index"] for one in card["drift"]}
+    assert indexes == {feature.feature: feature.index for feature in report.features}
+    assert next(iter(indexes)) == report.worst().feature
+    volumes = card["volumes"]
+    assert (volumes["reference_rows"], volumes["current_frauds"]) == (report.rows[0], report.frauds[1])
+
+
 def test_a_node_scores_new_transactions_as_the_model_does(consortium, tables, tmp_path):
     train(consortium, "gbdt-score", GBDT)
     rows = simulated_rows(99, 200, COLUMNS).drop(columns="fraud")
