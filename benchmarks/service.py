@@ -5,7 +5,7 @@
     python -m benchmarks.service --case overhead --json -   rounds of a logistic regression with tiny vectors
 
 Whole wall time is from the training's start to the released model, invitations and key ceremony included. Memory is
-proportional set size (shared pages are counted once over all processes), sampled once a second.
+proportional set size (shared pages are counted once over all processes), read where it is highest.
 `reference_tenseal_s` is what TenSEAL's `ckks_vector` with NVFlare's defaults takes in one process for these histograms
 of five banks: each bank encrypts and serialises, the server loads, adds and serialises, each bank loads and decrypts;
 nothing else, and nothing of XGBoost.
@@ -17,16 +17,15 @@ import argparse
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
-import psutil
 
 from benchmarks.common import machine, printing_aside, write_json
+from benchmarks.process_trees import MemoryWatch
 from tests.common.consortium_of_nodes import ConsortiumOfNodes
 from tests.common.nodes import schema_of, simulated_rows
 
@@ -36,57 +35,6 @@ CASES: dict[str, dict[str, Any]] = {
     "overhead": {"rows": 5_000, "columns": 4, "learning": {"kind": "fedavg", "rounds": 100, "local_epochs": 1}},
 }
 _BANKS = 5
-#: To read a process' proportional set size stops it for a few milliseconds.
-_SAMPLE_EVERY_S = 1.0
-
-
-class MemoryWatch(threading.Thread):
-    """Samples the memory of groups of processes, children included."""
-
-    def __init__(self, groups: dict[str, list[int]]) -> None:
-        super().__init__(daemon=True)
-        self._groups, self._ended = groups, threading.Event()
-        self.peaks_mb: dict[str, float] = dict.fromkeys([*groups, "all"], 0.0)
-
-    def run(self) -> None:
-        """Until stopped."""
-        while not self._ended.wait(_SAMPLE_EVERY_S):
-            found = {name: sum(map(_tree_mb, pids)) for name, pids in self._groups.items()}
-            found["all"] = sum(found.values())
-            for name, value in found.items():
-                self.peaks_mb[name] = max(self.peaks_mb[name], value)
-
-    def cpu_s(self) -> dict[str, float]:
-        """Processor time so far by group, in seconds."""
-        return {name: sum(map(_tree_cpu_s, pids)) for name, pids in self._groups.items()}
-
-    def stop(self) -> dict[str, float]:
-        """Ends the sampling; the peaks in MB by group, and of all together."""
-        self._ended.set()
-        self.join()
-        return {name: round(value, 1) for name, value in self.peaks_mb.items()}
-
-
-def _tree_mb(pid: int) -> float:
-    try:
-        process = psutil.Process(pid)
-        return sum(_pss_mb(one) for one in [process, *process.children(recursive=True)])
-    except psutil.NoSuchProcess:
-        return 0.0
-
-
-def _tree_cpu_s(pid: int) -> float:
-    process = psutil.Process(pid)
-    times = [one.cpu_times() for one in [process, *process.children(recursive=True)]]
-    return sum(one.user + one.system for one in times)
-
-
-def _pss_mb(process: psutil.Process) -> float:
-    try:
-        text = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) / 1024
 
 
 def measure(case: dict[str, Any], *, workers: int, level: str) -> dict[str, Any]:
