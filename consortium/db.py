@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
+import structlog
 import tenacity
 from sqlalchemy import URL, BigInteger, Connection, Engine, Integer, create_engine, event, inspect, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
@@ -20,6 +21,8 @@ from sqlalchemy.pool import QueuePool
 
 from consortium.errors import ConsortiumError
 from consortium.migrations import HEAD
+
+log = structlog.get_logger("consortium.db")
 
 _BUSY_TIMEOUT_S = 30
 _LOCK = 0x6672_6175  # any constant: who holds this advisory lock migrates
@@ -139,12 +142,38 @@ class Database:
             retry=tenacity.retry_if_exception_type(OperationalError),
             wait=tenacity.wait_random_exponential(multiplier=0.1, max=2.0),
             stop=tenacity.stop_after_delay(0.0 if self.is_sqlite else patience_s),
+            before_sleep=self._say_waiting,
             reraise=True,
         )
         try:
             retrying(self._create)
         except DatabaseError as error:
             raise self._unusable(error) from error
+
+    def seconds_ahead(self, now: float) -> float:
+        """By how much `now` is ahead of the database's clock, in seconds; SQLite has this machine's."""
+        if self.is_sqlite:
+            return 0.0
+        with self.reading("clock") as s:
+            told = s.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one()
+        return now - float(told)
+
+    def require_current(self) -> None:
+        """Whether its tables are those of this version; nothing is changed.
+
+        Raises:
+            DatabaseUnusable: they are older or newer, or it does not answer.
+        """
+        try:
+            with self.engine.connect() as connection:
+                is_current = _is_at_head(connection)
+        except DatabaseError as error:
+            raise self._unusable(error) from error
+        if not is_current:
+            raise DatabaseUnusable(
+                "got older ones; `consortium db upgrade` or a start of the service brings them up",
+                expected=f"tables of revision {HEAD}",
+            )
 
     def is_made(self) -> bool:
         """Whether the service's tables are in it; a file or folder that is missing is not made.
@@ -159,6 +188,11 @@ class Database:
                 return inspect(connection).has_table("alembic_version")
         except DatabaseError as error:
             raise self._unusable(error) from error
+
+    def _say_waiting(self, retry: tenacity.RetryCallState) -> None:
+        error = retry.outcome.exception() if retry.outcome is not None else None
+        if isinstance(error, DatabaseError):
+            log.warning("database:waiting", attempt=retry.attempt_number, why=str(self._unusable(error)))
 
     def _unusable(self, error: DatabaseError) -> DatabaseUnusable:
         lines = str(error.orig).strip().splitlines()
@@ -240,6 +274,11 @@ def _is_at_head(connection: Connection) -> bool:
     if not inspect(connection).has_table("alembic_version"):
         return False
     found = connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
+    if any(one > HEAD for one in found):
+        raise DatabaseUnusable(
+            f"got revision {max(found)} of a newer version: start that, or restore the backup from before it",
+            expected=f"tables of revision {HEAD} or older",
+        )
     return found == [HEAD]
 
 

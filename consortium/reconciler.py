@@ -15,12 +15,14 @@ from sqlalchemy import Float, bindparam, exists, func, or_, select, union
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from consortium.blobs import BlobsUnavailable
 from consortium.queue import leases
 from consortium.queue.port import Effects, Task, TaskName
 from consortium.rounds.hot_path import IS_ASKED, ROSTER_SIZE
 from consortium.rounds.tables import Assignment, Contribution, Round, SumRange
 from consortium.runtime import Runtime
 from consortium.storage.service import due_for_sweep
+from consortium.trainings.moves import NO_ROOM, last_event, record_event
 from consortium.trainings.settle import settle_locked
 from consortium.trainings.tables import Training
 from protocol.states import RoundState, TrainingState
@@ -29,6 +31,10 @@ from protocol.states import RoundState, TrainingState
 GRACE_S = 10.0
 #: A task that is due for so long was lost, or its worker is busy.
 FORGOTTEN_S = 3.0
+#: Space that the blob store must have for a deadline to pass: a bank whose bytes it could not take is not to blame.
+ROOM_BYTES = 64 << 20
+#: By how much this machine's clock may differ from the database's. Beyond that others let deadlines pass, and sweep.
+CLOCK_TOLERANCE_S = 30.0
 #: How often each of them looks for what is to be swept away.
 SWEEP_EVERY_S = 60.0
 #: An upload that was begun so long ago will not be committed any more.
@@ -152,9 +158,25 @@ def reconcile(runtime: Runtime, *, deadlines: bool = True, forgotten_s: float = 
         overdue = overdue_trainings(s, now=now) if deadlines else []
         stalled = stalled_trainings(s, now=now, forgotten_s=forgotten_s)
     _queue_unless_taken(runtime, tasks)
+    if overdue and not _has_room(runtime, overdue):
+        overdue = []
     for training_id in {*overdue, *stalled}:
         with runtime.act("reconciler.settle") as (session, effects, then):
             settle_locked(session, training_id, effects, now=then)
+
+
+def _has_room(runtime: Runtime, overdue: list[str]) -> bool:
+    """Whether what the banks owe could have been stored; otherwise the trainings' records say so, once in a row."""
+    try:
+        runtime.blobs.require_room(ROOM_BYTES)
+    except BlobsUnavailable as error:
+        log.warning("reconciler:no_deadline_passes", why=str(error), room_bytes=ROOM_BYTES)
+        with runtime.act("reconciler.no_room") as (s, _, now):
+            for training_id in overdue:
+                if last_event(s, training_id) != NO_ROOM:
+                    record_event(s, training_id, NO_ROOM, now=now, detail=f"{error}; no deadline passes meanwhile")
+        return False
+    return True
 
 
 def _queue_unless_taken(runtime: Runtime, tasks: list[Task]) -> None:
@@ -203,14 +225,26 @@ class Reconciler:
         self._stop.set()
         self._thread.join(timeout=30)
 
+    def _is_right(self, now: float) -> bool:
+        """Whether this machine's clock is the database's; what it would do too early could not be taken back."""
+        ahead_s = self._runtime.db.seconds_ahead(now)
+        if abs(ahead_s) <= CLOCK_TOLERANCE_S:
+            return True
+        log.error(
+            "reconciler:clock_differs", seconds_ahead_of_the_database=round(ahead_s, 1),
+            advice="set this machine's clock (NTP); until then it lets no deadline pass and sweeps nothing",
+        )  # fmt: skip
+        return False
+
     def _run(self) -> None:
         strict_from = self._runtime.clock.now() + self._grace_s
         tidy_from = strict_from
         while not self._stop.wait(self._every_s):
             now = self._runtime.clock.now()
             try:
-                reconcile(self._runtime, deadlines=now >= strict_from)
-                if now >= tidy_from:
+                is_right = self._is_right(now)
+                reconcile(self._runtime, deadlines=is_right and now >= strict_from)
+                if is_right and now >= tidy_from:
                     tidy_from = now + SWEEP_EVERY_S
                     tidy(self._runtime)
             except SQLAlchemyError as error:

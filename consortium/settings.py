@@ -10,13 +10,20 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MEBIBYTE = 1 << 20
 PREFIX = "CONSORTIUM_"
 #: Not the service's: where the command finds it, and with which token.
 CLIENTS = ("URL", "TOKEN")
+
+
+def _require_redis(value: SecretStr) -> SecretStr:
+    scheme, colon, _ = value.get_secret_value().partition(":")
+    if value.get_secret_value() and not (colon and scheme in {"redis", "rediss", "unix"}):
+        raise ValueError("expected redis://host:port/number, rediss://… or unix://…, or nothing for an embedded worker")
+    return value
 
 
 class Settings(BaseSettings):
@@ -50,7 +57,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8440, ge=0, le=65535)
     data_dir: Path = Path("consortium-data")
     database_url: SecretStr = SecretStr("")
-    redis_url: SecretStr = SecretStr("")
+    redis_url: Annotated[SecretStr, AfterValidator(_require_redis)] = SecretStr("")
     blob_url: str = ""
     threads: int = Field(default=64, ge=4, le=4096)
     worker_concurrency: int = Field(default=0, ge=0, le=256)

@@ -1,6 +1,6 @@
 """Where ciphertexts, shares, aggregates and models are kept: immutable bytes under a key."""
 
 from consortium.blobs.open import check_blobs, open_blobs
-from consortium.blobs.port import BlobMissing, BlobStat, BlobStore, BlobWriter
+from consortium.blobs.port import BlobMissing, BlobStat, BlobStore, BlobsUnavailable, BlobWriter
 
-__all__ = ["BlobMissing", "BlobStat", "BlobStore", "BlobWriter", "check_blobs", "open_blobs"]
+__all__ = ["BlobMissing", "BlobStat", "BlobStore", "BlobWriter", "BlobsUnavailable", "check_blobs", "open_blobs"]

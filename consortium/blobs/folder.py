@@ -5,10 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from consortium.blobs.port import BlobMissing, BlobStat
+from consortium.blobs.port import BlobMissing, BlobStat, BlobsUnavailable
+
+
+@contextlib.contextmanager
+def _unavailable() -> Iterator[None]:
+    """What the disk refuses is the store's failure. Which file it was is for nobody but the operator, in the log."""
+    try:
+        yield
+    except OSError as error:
+        raise BlobsUnavailable(f"{error.strerror or type(error).__name__} in its folder") from error
 
 
 class FolderBlobs:
@@ -25,7 +36,8 @@ class FolderBlobs:
 
     def writer(self) -> FolderWriter:
         """A new blob, written piece by piece."""
-        return FolderWriter(self._folder, self._incoming / secrets.token_hex(16))
+        with _unavailable():
+            return FolderWriter(self._folder, self._incoming / secrets.token_hex(16))
 
     def put(self, key: str, data: bytes) -> None:
         """Stores bytes at once."""
@@ -53,16 +65,18 @@ class FolderBlobs:
         return self._read(key, offset, size)
 
     def _read(self, key: str, offset: int, size: int) -> bytes:
-        try:
-            with (self._folder / key).open("rb") as file:
-                file.seek(offset)
-                return file.read(size)
-        except FileNotFoundError as error:
-            raise BlobMissing(key) from error
+        with _unavailable():
+            try:
+                with (self._folder / key).open("rb") as file:
+                    file.seek(offset)
+                    return file.read(size)
+            except FileNotFoundError as error:
+                raise BlobMissing(key) from error
 
     def delete(self, key: str) -> None:
         """Deletes a blob, if it is there."""
-        (self._folder / key).unlink(missing_ok=True)
+        with _unavailable():
+            (self._folder / key).unlink(missing_ok=True)
 
     def stat(self, key: str) -> BlobStat | None:
         """Size and time of a blob; None if there is none."""
@@ -71,6 +85,15 @@ class FolderBlobs:
         except FileNotFoundError:
             return None
         return BlobStat(found.st_size, found.st_mtime)
+
+    def require_room(self, size_bytes: int) -> None:
+        """Whether the disk has so much space that this process may use.
+
+        Raises:
+            BlobsUnavailable: it has not.
+        """
+        with _unavailable(), tempfile.TemporaryFile(dir=self._incoming) as file:
+            os.posix_fallocate(file.fileno(), 0, size_bytes)
 
     def drop_unfinished(self, *, before: float) -> int:
         """Deletes uploads that were begun before this time and never committed: their process was killed."""
@@ -93,20 +116,24 @@ class FolderWriter:
     def write(self, data: bytes) -> None:
         """Appends."""
         assert self._file is not None
-        self._file.write(data)
+        rest = memoryview(data)
+        with _unavailable():
+            while rest:  # a disk that fills up takes a part, and says so with the next
+                rest = rest[self._file.write(rest) :]
 
     def commit(self, key: str) -> None:
         """Puts what was written under a key, durably."""
         assert self._file is not None
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._file = None
-        target = self._folder / key
-        if not target.parent.is_dir():
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _flush_folder(target.parent.parent)
-        self._temporary.rename(target)
-        _flush_folder(target.parent)
+        with _unavailable():
+            os.fsync(self._file.fileno())
+            target = self._folder / key
+            if not target.parent.is_dir():
+                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _flush_folder(target.parent.parent)
+            self._temporary.rename(target)
+            self._file.close()
+            self._file = None
+            _flush_folder(target.parent)
 
     def abort(self) -> None:
         """Forgets what was written, unless it was committed."""

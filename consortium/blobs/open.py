@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from consortium.blobs.folder import FolderBlobs
-from consortium.blobs.port import BlobStore
+from consortium.blobs.port import BlobStore, BlobsUnavailable
 from consortium.blobs.s3 import S3Blobs
 from consortium.errors import ConsortiumError
 
@@ -27,9 +27,11 @@ def check_blobs(url: str) -> None:
     folder = Path(unquote(parts.path))
     try:
         FolderBlobs(folder).writer().abort()
-    except OSError as error:
+    except (OSError, BlobsUnavailable) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        assert isinstance(cause, OSError)
         raise BlobUrlInvalid(
-            f"blob store: expected a folder that can be written to, got {error.filename or folder}: {error.strerror}; "
+            f"blob store: expected a folder that can be written to, got {cause.filename or folder}: {cause.strerror}; "
             "see CONSORTIUM_BLOB_URL and CONSORTIUM_DATA_DIR"
         ) from error
 

@@ -16,6 +16,13 @@ class BlobMissing(ConsortiumError):
         self.key = key
 
 
+class BlobsUnavailable(ConsortiumError):
+    """The store does not do what was asked: no space, no permission, no answer. Later it may."""
+
+    def __init__(self, got: str) -> None:
+        super().__init__(f"blob store: expected one that takes and gives bytes, got {got}")
+
+
 @dataclass(frozen=True, slots=True)
 class BlobStat:
     """What is known of a blob without reading it: its size, and when it was last written (seconds since the epoch)."""
@@ -25,7 +32,10 @@ class BlobStat:
 
 
 class BlobWriter(Protocol):
-    """Bytes on their way into the store; nothing is seen under the key before `commit`."""
+    """Bytes on their way into the store; nothing is seen under the key before `commit`.
+
+    Where they cannot be stored, every method raises `BlobsUnavailable`, and nothing is seen either.
+    """
 
     def write(self, data: bytes) -> None:
         """Appends."""
@@ -39,7 +49,10 @@ class BlobWriter(Protocol):
 
 @runtime_checkable
 class BlobStore(Protocol):
-    """Immutable bytes by key; keys are relative paths of safe characters."""
+    """Immutable bytes by key; keys are relative paths of safe characters.
+
+    Every method raises `BlobsUnavailable` where the store fails.
+    """
 
     def writer(self) -> BlobWriter:
         """A new blob, written piece by piece."""
@@ -66,6 +79,13 @@ class BlobStore(Protocol):
 
     def stat(self, key: str) -> BlobStat | None:
         """Size and time of a blob; None if there is none."""
+
+    def require_room(self, size_bytes: int) -> None:
+        """Whether so many bytes more can be stored, as far as that can be told without storing them.
+
+        Raises:
+            BlobsUnavailable: they cannot.
+        """
 
     def drop_unfinished(self, *, before: float) -> int:
         """Deletes uploads that were begun before this time and never committed; how many."""

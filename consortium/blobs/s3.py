@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
+from collections.abc import Iterator
 from typing import IO, Any
 
-from consortium.blobs.port import BlobMissing, BlobStat
+from consortium.blobs.port import BlobMissing, BlobStat, BlobsUnavailable
 
 _SPOOL_BYTES = 8 << 20
+
+
+@contextlib.contextmanager
+def _unavailable() -> Iterator[None]:
+    """What the bucket refuses, and silence, are the store's failure."""
+    from boto3.exceptions import Boto3Error  # noqa: PLC0415  # see `S3Blobs`
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    try:
+        yield
+    except ClientError as error:
+        raise BlobsUnavailable(f"{error.response.get('Error', {}).get('Code', 'an error')} from its bucket") from error
+    except (Boto3Error, BotoCoreError, OSError) as error:
+        raise BlobsUnavailable(f"{type(error).__name__} from its bucket") from error
 
 
 class S3Blobs:
@@ -33,11 +49,13 @@ class S3Blobs:
 
     def put(self, key: str, data: bytes) -> None:
         """Stores bytes at once."""
-        self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data)
+        with _unavailable():
+            self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data)
 
     def upload(self, key: str, file: IO[bytes]) -> None:
         """Stores a file; in parts if it is large."""
-        self._client.upload_fileobj(file, self._bucket, self._prefix + key)
+        with _unavailable():
+            self._client.upload_fileobj(file, self._bucket, self._prefix + key)
 
     def get(self, key: str) -> bytes:
         """A blob.
@@ -56,36 +74,52 @@ class S3Blobs:
         return self._read(key, Range=f"bytes={offset}-{offset + size - 1}")
 
     def _read(self, key: str, **options: str) -> bytes:
-        try:
-            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key, **options)
-        except self._client.exceptions.NoSuchKey as error:
-            raise BlobMissing(key) from error
-        data: bytes = answer["Body"].read()
+        with _unavailable():
+            try:
+                answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key, **options)
+            except self._client.exceptions.NoSuchKey as error:
+                raise BlobMissing(key) from error
+            data: bytes = answer["Body"].read()
         return data
 
     def delete(self, key: str) -> None:
         """Deletes a blob, if it is there."""
-        self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
+        with _unavailable():
+            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
 
     def stat(self, key: str) -> BlobStat | None:
         """Size and time of a blob; None if there is none."""
-        try:
-            found = self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)
-        except self._client.exceptions.ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-                return None
-            raise
+        with _unavailable():
+            try:
+                found = self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)
+            except self._client.exceptions.ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                    return None
+                raise
         return BlobStat(int(found["ContentLength"]), found["LastModified"].timestamp())
+
+    def require_room(self, size_bytes: int) -> None:
+        """Whether the bucket takes anything: how much it would take nobody can ask.
+
+        Raises:
+            BlobsUnavailable: it does not.
+        """
+        del size_bytes
+        self.put("probe", b"")
+        self.delete("probe")
 
     def drop_unfinished(self, *, before: float) -> int:
         """Aborts uploads in parts that were begun before this time and never committed."""
-        pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=self._prefix)
-        old = [
-            upload for page in pages for upload in page.get("Uploads", [])
-            if upload["Initiated"].timestamp() < before
-        ]  # fmt: skip
-        for upload in old:
-            self._client.abort_multipart_upload(Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+        with _unavailable():
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self._bucket, Prefix=self._prefix
+            )
+            old = [
+                upload for page in pages for upload in page.get("Uploads", [])
+                if upload["Initiated"].timestamp() < before
+            ]  # fmt: skip
+            for upload in old:
+                self._client.abort_multipart_upload(Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"])
         return len(old)
 
 
@@ -98,7 +132,8 @@ class S3Writer:
 
     def write(self, data: bytes) -> None:
         """Appends."""
-        self._file.write(data)
+        with _unavailable():
+            self._file.write(data)
 
     def commit(self, key: str) -> None:
         """Puts what was written under a key."""

@@ -30,7 +30,10 @@ def open_database(settings: Settings, *, make: bool) -> Database:
                 "`consortium serve`, and start that first; `consortium token create --init` makes a new database",
                 EXIT_FAILED,
             )
-        database.create(patience_s=_PATIENCE_S)
+        if make:
+            database.create(patience_s=_PATIENCE_S)
+        else:
+            database.require_current()
     except DatabaseUnusable as error:
         refuse(str(error), EXIT_FAILED)
     return database

@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException
 
 from consortium.access.replay import ReplayGuard
 from consortium.access.routes import routes as access_routes
+from consortium.blobs import BlobsUnavailable
 from consortium.http import call as calls
 from consortium.http.authenticate import Authenticator
 from consortium.http.call import Call
@@ -91,6 +92,8 @@ def _view(route: Route, runtime: Runtime, settings: Settings, door: Authenticato
             call = _read(route, path, runtime, settings, door)
             answer = route.handler(call)
         except FORESEEN as error:
+            if isinstance(error, BlobsUnavailable):
+                log.warning("blobs:unavailable", method=request.method, path=request.path, error=str(error))
             return _unread(respond_to(error))
         return _answer(route, answer)
 

@@ -80,7 +80,15 @@ class Authenticator:
             node = self._find(read_issuer(token))
             claims = verify_request(token, _key(node.signing_key), method=request.method, target=target)
         except jwt.ExpiredSignatureError as error:
-            raise TokenStale("Authorization: the signed request is older than a minute; sign it again") from error
+            raise TokenStale(
+                "Authorization: the signed request is older than a minute; sign it again, and if that does not help "
+                "set the clock of the node's machine, or the service's: they differ"
+            ) from error
+        except jwt.ImmatureSignatureError as error:
+            raise TokenStale(
+                "Authorization: the request was signed in the future; sign it again once the clock of the node's "
+                "machine is set, or the service's: they differ"
+            ) from error
         except jwt.InvalidTokenError as error:
             raise NotAuthenticated(
                 f"Authorization: expected a node's signature on this request, got: {error}"

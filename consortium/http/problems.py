@@ -7,7 +7,7 @@ from types import MappingProxyType
 from flask import Response
 
 from consortium.access.errors import TokenAmbiguous, TokenNotThere
-from consortium.blobs import BlobMissing
+from consortium.blobs import BlobMissing, BlobsUnavailable
 from consortium.errors import ConsortiumError
 from consortium.http import errors as http
 from consortium.members.errors import EnrolmentRefused, NodeMissing, NodeNameTaken
@@ -34,6 +34,7 @@ PROBLEM_OF: MappingProxyType[type[Exception], ProblemType] = MappingProxyType(
         TokenNotThere: P.NOT_FOUND,
         TokenAmbiguous: P.WRONG_STATE,
         BlobMissing: P.NOT_FOUND,
+        BlobsUnavailable: P.UNAVAILABLE,
         EnrolmentRefused: P.ENROLMENT_TOKEN_INVALID,
         NodeMissing: P.NOT_FOUND,
         NodeNameTaken: P.NAME_TAKEN,

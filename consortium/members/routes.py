@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import structlog
 from pydantic import Field
 
 from consortium.http.call import Call
@@ -14,6 +15,9 @@ from protocol.statements import WireModel
 from protocol.version import PROTOCOL_VERSION
 
 routes = Routes("nodes")
+log = structlog.get_logger("consortium.members")
+#: Threads for those who watch and ask, beside the banks'.
+_OPERATORS_THREADS = 4
 
 
 class NodeView(WireModel):
@@ -68,6 +72,13 @@ class EnrolmentInvitation(WireModel):
     also_open: tuple[OpenInvitation, ...]
 
 
+def warn_of_few_threads(threads: int, banks: int) -> None:
+    """Every bank's long poll holds a thread, and its next request another; what is left are the operators'."""
+    wanted = 2 * banks + _OPERATORS_THREADS
+    if threads < wanted:
+        log.warning("server:few_threads", threads=threads, banks=banks, wanted=wanted, setting="CONSORTIUM_THREADS")
+
+
 def view(row: NodeRow) -> NodeView:
     """A node's row as operators see it."""
     return NodeView(
@@ -90,6 +101,8 @@ def enrol(call: Call) -> EnrolmentReply:
     """Enrols a node with its one-time token."""
     with call.runtime.act("members.enrol") as (s, _, now):
         row = service.enrol(s, call.body, now=now)
+        banks = len(service.active_nodes(s))
+    warn_of_few_threads(call.settings.threads, banks)
     return EnrolmentReply(node=row.id, consortium=call.settings.name, protocol=PROTOCOL_VERSION)
 
 

@@ -108,6 +108,16 @@ def members_of(s: Session, training: str, *, on_roster: bool = False) -> list[Tr
     return list(s.scalars(_ON_ROSTER if on_roster else _MEMBERS, {"training": training}))
 
 
+#: The event of a blob store that is full or away.
+NO_ROOM = "no_room"
+
+
+def last_event(s: Session, training: str) -> str | None:
+    """The kind of the newest event of a training."""
+    newest = select(TrainingEventRow.kind).where(TrainingEventRow.training == training)
+    return s.scalar(newest.order_by(TrainingEventRow.id.desc()).limit(1))
+
+
 def record_event(
     s: Session, training: str, kind: str, *, now: float, node: str | None = None, round_index: int | None = None,
     detail: str = "",

@@ -43,7 +43,7 @@ class RoundView(WireModel):
 
     Attributes:
         answered: banks whose contributions are here.
-        expected: banks that are waited for.
+        expected: banks that are waited for, or have answered although they had been away.
         shares: decryption shares that are here, and asked for.
         seconds: by phase: collecting, decrypting, and the workers' own.
     """
@@ -166,10 +166,11 @@ def round_views(
         if row.fixed_at is not None:
             seconds["decrypting"] = (row.applied_at or now) - row.fixed_at
         given, awaited = (shares.get((row.index, state), 0) for state in ("answered", "open"))
+        here = answered.get(row.index, 0)
         views.append(
             RoundView(
                 round=row.index, state=row.status, query=row.query_name, values=row.length,
-                answered=answered.get(row.index, 0), expected=expected, shares=(given, given + awaited),
+                answered=here, expected=max(expected, here), shares=(given, given + awaited),
                 contributors=len(row.contributors or ()), bytes_in=row.bytes_in, seconds=seconds | row.timings,
             )
         )  # fmt: skip
@@ -190,7 +191,7 @@ def _seconds_left(s: Session, training: Training, expected: float | None) -> flo
         )
         if applied is not None
     )
-    return None if not took else took[len(took) // 2] * max(0.0, expected - training.round)
+    return None if not took else max(0.0, took[len(took) // 2] * (expected - training.round))
 
 
 def events_of(s: Session, training: str, *, after: int, limit: int, newest: bool = False) -> list[EventView]:

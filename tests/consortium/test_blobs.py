@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import time
+from contextlib import contextmanager
 
 import boto3
 import pytest
@@ -10,7 +12,7 @@ from moto.server import ThreadedMotoServer
 from pydantic import TypeAdapter
 
 from consortium.blobs.open import open_blobs
-from consortium.blobs.port import BlobMissing, BlobStore
+from consortium.blobs.port import BlobMissing, BlobStore, BlobsUnavailable
 from learning.algorithms import LearningSettings, build
 from learning.driver import run
 from learning.schema import FeatureSchema, prepare
@@ -45,6 +47,48 @@ def bucket():
 @pytest.fixture(params=["folder", "s3"])
 def store(request, tmp_path, bucket):
     return open_blobs(bucket if request.param == "s3" else f"file://{tmp_path}")
+
+
+@contextmanager
+def files_of_at_most(size_bytes):
+    """What a full disk does: a write beyond it is cut short, and the next one fails."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_what_does_not_fit_on_the_disk_is_refused_and_never_stored_in_part(tmp_path):
+    store = open_blobs(f"file://{tmp_path}")
+    with files_of_at_most(100_000):
+        store.put("small", bytes(100_000))
+        with pytest.raises(BlobsUnavailable, match="File too large"):
+            store.put("large", bytes(300_000))
+        writer = store.writer()
+        writer.write(bytes(90_000))
+        with pytest.raises(BlobsUnavailable):
+            writer.write(bytes(20_000))
+        writer.abort()
+        with pytest.raises(BlobsUnavailable):
+            store.require_room(300_000)
+        store.require_room(50_000)
+    assert store.stat("large") is None
+    assert list(tmp_path.glob(".incoming/*")) == []
+    store.require_room(300_000)
+    store.put("large", bytes(300_000))
+    assert store.get("large") == bytes(300_000)
+
+
+def test_a_bucket_that_is_not_there_is_a_store_that_is_away(bucket):
+    store = open_blobs(bucket.replace("blobs", "none"))
+    for use in (
+        lambda: store.put("one", b"1"), lambda: store.get_range("one", 0, 1), lambda: store.require_room(1),
+        lambda: store.drop_unfinished(before=0.0),
+    ):  # fmt: skip
+        with pytest.raises(BlobsUnavailable, match="NoSuchBucket from its bucket"):
+            use()
 
 
 def test_what_was_put_is_got_whole_and_in_parts(store):

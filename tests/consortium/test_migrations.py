@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import time
 
 import pytest
 from alembic import command
@@ -16,7 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 import consortium
-from consortium.db import Base, Database
+from consortium.db import Base, Database, DatabaseUnusable
 from consortium.migrations import HEAD
 from tests.common.servers import empty_database
 
@@ -54,6 +55,32 @@ def test_a_database_of_the_first_revision_is_brought_to_this_one(url):
     database.create()
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    database.close()
+
+
+def test_a_database_of_another_version_is_left_as_it_is(url):
+    database = Database(url)
+    with database.engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", "consortium:migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    with pytest.raises(DatabaseUnusable, match="got older ones; `consortium db upgrade`"):
+        database.require_current()
+    database.create()
+    database.require_current()
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0999'"))
+    for use in (database.require_current, database.create):
+        with pytest.raises(DatabaseUnusable, match="got revision 0999 of a newer version: start that"):
+            use()
+    database.close()
+
+
+def test_how_far_a_clock_is_from_the_databases(url):
+    database = Database(url)
+    ahead = database.seconds_ahead(time.time() + 3700)
+    assert ahead == 0 if database.is_sqlite else 3690 < ahead < 3710
     database.close()
 
 

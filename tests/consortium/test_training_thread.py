@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import resource
+import time
 import uuid
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import event, select
+from sqlalchemy import event, select, update
 
-from consortium.reconciler import reconcile
+from consortium.reconciler import ROOM_BYTES, Reconciler, reconcile
 from consortium.rounds.tables import Assignment, Contribution, Round
 from consortium.trainings.progress import RoundView, round_views
 from consortium.trainings.service import (
@@ -24,6 +26,7 @@ from protocol.messages import Refusal
 from protocol.plan import Cohort, Deadlines, Plan, Protection, ProtectionLevel
 from protocol.states import TrainingState
 from tests.common.direct_service import DirectService, DirectTransport
+from tests.common.servers import empty_database
 from tests.common.small_bank import SmallBank
 from tests.common.tables_learning import SETTINGS, build, expected_model, rows_of
 
@@ -155,6 +158,44 @@ def test_a_committee_member_killed_between_being_asked_and_answering_is_replaced
     consortium.late(21)
     consortium.finish(training)
     assert "reassigned" in consortium.events(training)
+
+
+def test_no_bank_is_to_blame_for_a_blob_store_that_is_full(tmp_path):
+    consortium = Consortium(tmp_path)
+    training = consortium.start("ckks")
+    consortium.until(training, 1)
+    consortium.go_on_without({consortium.banks[0].node})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM_BYTES // 2, before[1]))  # as a disk that is nearly full
+    try:
+        consortium.late()
+        consortium.late()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert consortium.events(training)[-1] == "no_room"
+    assert consortium.events(training).count("no_room") == 1
+    assert "away" not in consortium.events(training)
+    consortium.late()
+    assert "away" in consortium.events(training)
+
+
+@pytest.mark.server
+def test_a_machine_whose_clock_is_wrong_lets_no_deadline_pass(tmp_path):
+    with empty_database("postgresql", tmp_path) as url:
+        consortium = Consortium(tmp_path, database_url=url)
+        training = consortium.start("ckks")
+        consortium.until(training, 1)
+        consortium.go_on_without({consortium.banks[0].node})
+        for ahead_s, is_right in ((3700.0, False), (-3700.0, False), (29.0, True)):
+            consortium.service.clock.ahead_s = ahead_s
+            with consortium.service.runtime.act("test.due") as (s, _, now):
+                s.execute(update(Round).where(Round.training == training).values(deadline_at=now - 1))
+            reconciler = Reconciler(consortium.service.runtime, every_s=0.05, grace_s=0.0)
+            reconciler.start()
+            time.sleep(0.5)
+            reconciler.close()
+            assert ("away" in consortium.events(training)) is is_right
+        consortium.service.runtime.db.close()
 
 
 def test_below_the_quorum_it_pauses_with_a_reason_and_resumes_when_banks_return(tmp_path):

@@ -98,6 +98,14 @@ def test_settings_that_are_wrong_or_unknown(tmp_path):
     )
     operator("serve", "--port", "70000", code=USAGE, says="70000 is not in the range")
     operator("worker", code=USAGE, says="CONSORTIUM_REDIS_URL is not set")
+    for command in (("serve", "--port", "0"), ("worker",)):
+        refused = operator(
+            *command,
+            code=USAGE,
+            says="CONSORTIUM_REDIS_URL: expected redis://host",
+            CONSORTIUM_REDIS_URL="http://:pw@x/0",
+        )
+        assert "pw" not in refused.text
     operator("worker", "--concurrency", "0", code=USAGE, says="0 is not in the range")
     operator("storage", "show", code=USAGE, says="consortium token create")
     operator("nonsense", code=USAGE, says="No such command 'nonsense'")
