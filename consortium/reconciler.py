@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 
 import structlog
-from sqlalchemy import Float, bindparam, exists, func, or_, select, union
+from sqlalchemy import Float, bindparam, exists, func, or_, select, union, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -29,6 +29,8 @@ from protocol.states import RoundState, TrainingState
 
 #: How long after a start, or after the database was away, no deadline passes: the banks need it to find the service.
 GRACE_S = 10.0
+#: By how much deadlines are put off while the blob store fails: longer than a node's longest pause between two attempts.
+PUT_OFF_S = 40.0
 #: A task that is due for so long was lost, or its worker is busy.
 FORGOTTEN_S = 3.0
 #: Space that the blob store must have for a deadline to pass: a bank whose bytes it could not take is not to blame.
@@ -114,6 +116,17 @@ def overdue_trainings(s: Session, *, now: float) -> list[str]:
     return sorted(s.scalars(_LATE, {"now": now}))
 
 
+def put_off(s: Session, trainings: list[str], *, until: float, now: float) -> None:
+    """Moves deadlines of these trainings that have passed to a later time."""
+    late = {"deadline_at": until}
+    s.execute(update(Training).where(Training.id.in_(trainings), Training.deadline_at <= now).values(late))
+    s.execute(update(Round).where(Round.training.in_(trainings), Round.deadline_at <= now).values(late))
+    of_these = Assignment.training.in_(trainings)
+    s.execute(
+        update(Assignment).where(of_these, Assignment.state == "open", Assignment.deadline_at <= now).values(late)
+    )
+
+
 _SENT = (
     select(func.count())
     .select_from(Contribution)
@@ -166,12 +179,15 @@ def reconcile(runtime: Runtime, *, deadlines: bool = True, forgotten_s: float = 
 
 
 def _has_room(runtime: Runtime, overdue: list[str]) -> bool:
-    """Whether what the banks owe could have been stored; otherwise the trainings' records say so, once in a row."""
+    """Whether what the banks owe could have been stored. Otherwise the deadlines are put off, since whatever is sent
+    next would let them take effect, and the trainings' records say so, once in a row.
+    """
     try:
         runtime.blobs.require_room(ROOM_BYTES)
     except BlobsUnavailable as error:
         log.warning("reconciler:no_deadline_passes", why=str(error), room_bytes=ROOM_BYTES)
         with runtime.act("reconciler.no_room") as (s, _, now):
+            put_off(s, overdue, until=now + PUT_OFF_S, now=now)
             for training_id in overdue:
                 if last_event(s, training_id) != NO_ROOM:
                     record_event(s, training_id, NO_ROOM, now=now, detail=f"{error}; no deadline passes meanwhile")
