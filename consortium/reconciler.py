@@ -29,7 +29,7 @@ from protocol.states import RoundState, TrainingState
 
 #: How long after a start, or after the database was away, no deadline passes: the banks need it to find the service.
 GRACE_S = 10.0
-#: By how much deadlines are put off while the blob store fails: longer than a node's longest pause between two attempts.
+#: By how much deadlines are put off while the blob store fails: more than a node's longest pause between two attempts.
 PUT_OFF_S = 40.0
 #: A task that is due for so long was lost, or its worker is busy.
 FORGOTTEN_S = 3.0
