@@ -229,6 +229,7 @@ class Reconciler:
         self._runtime = runtime
         self._every_s = every_s
         self._grace_s = grace_s
+        self._clock_told_at = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
 
@@ -246,10 +247,12 @@ class Reconciler:
         ahead_s = self._runtime.db.seconds_ahead(now)
         if abs(ahead_s) <= CLOCK_TOLERANCE_S:
             return True
-        log.error(
-            "reconciler:clock_differs", seconds_ahead_of_the_database=round(ahead_s, 1),
-            advice="set this machine's clock (NTP); until then it lets no deadline pass and sweeps nothing",
-        )  # fmt: skip
+        if abs(now - self._clock_told_at) >= SWEEP_EVERY_S:
+            self._clock_told_at = now
+            log.error(
+                "reconciler:clock_differs", seconds_ahead_of_the_database=round(ahead_s, 1),
+                advice="set this machine's clock (NTP); until then it lets no deadline pass and sweeps nothing",
+            )  # fmt: skip
         return False
 
     def _run(self) -> None:

@@ -21,8 +21,8 @@ CLIENTS = ("URL", "TOKEN")
 
 def _require_redis(value: SecretStr) -> SecretStr:
     scheme, colon, _ = value.get_secret_value().partition(":")
-    if value.get_secret_value() and not (colon and scheme in {"redis", "rediss", "unix"}):
-        raise ValueError("expected redis://host:port/number, rediss://… or unix://…, or nothing for an embedded worker")
+    if value.get_secret_value() and not (colon and scheme in {"redis", "rediss"}):
+        raise ValueError("expected redis://host:port/number or rediss://…, or nothing for an embedded worker")
     return value
 
 
