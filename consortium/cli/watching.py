@@ -16,6 +16,7 @@ from consortium.cli.show import console
 ENDED = {"completed", "failed", "cancelled"}
 _WAIT_S = 20
 _MILESTONES = 10
+_NO_WORKER = f"no bank is waited for, and nothing has moved for {_WAIT_S} s: does a `consortium worker` run?"
 
 #: Shows a training's view, or (without one) what is said about the service.
 Show = Callable[[dict[str, Any] | None, str], None]
@@ -52,9 +53,32 @@ def watch(service: Service, training_id: str, *, silent: bool) -> dict[str, Any]
     with shown as show:
         show(view, "")
         while view["state"] not in ENDED:
+            before = view
             view = service.get_patiently(f"/v1/trainings/{training_id}", lambda said: show(None, said), wait=_WAIT_S)
-            show(view, "")
+            # The service answers as soon as something has moved.
+            if _is_with_workers(view) and _standing(view) == _standing(before):
+                show(None, _NO_WORKER)
+            else:
+                show(view, "")
     return view
+
+
+def _standing(view: dict[str, Any]) -> tuple[object, ...]:
+    """What moves with every step, unlike the times."""
+    current = view["current"]
+    step = None if current is None else (current["state"], current["answered"], current["shares"])
+    return view["state"], view["rounds_done"], step
+
+
+def _is_with_workers(view: dict[str, Any]) -> bool:
+    """Whether no bank owes anything: the next step is a worker's."""
+    current = view["current"]
+    if view["state"] != "running" or current is None:
+        return bool(view["state"] == "running")
+    if current["state"] == "collecting":
+        return bool(current["answered"] >= current["expected"])
+    given, asked = current["shares"]
+    return bool(given >= asked)
 
 
 @contextlib.contextmanager

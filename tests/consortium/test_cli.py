@@ -124,6 +124,28 @@ def view_of(**changes):
     return view | changes
 
 
+def test_who_watches_is_told_that_no_worker_runs(monkeypatch, capsys):
+    monkeypatch.setattr(watching, "console", Console(file=io.StringIO(), force_terminal=False))
+    current = {"query": "rows", "state": "collecting", "answered": 1, "expected": 2, "shares": (0, 0)}
+    banks = [current, current, {**current, "answered": 2}]
+    workers = [{**current, "answered": 2}, {**current, "state": "decrypting", "shares": (1, 2)}]
+    workers += [{**current, "state": "decrypting", "shares": (2, 2)}] * 2
+    rounds = [one and one | {"seconds": {"collecting": at}} for at, one in enumerate((*banks, *workers, None, None))]
+    views = [view_of(state="running", current=one) for one in rounds]
+    views.append(view_of(state="completed"))
+
+    class Views:
+        def get(self, path):
+            return views.pop(0)
+
+        def get_patiently(self, path, said, **query):
+            return views.pop(0)
+
+    watching.watch(Views(), "training", silent=False)
+    told = [line.startswith("no bank is waited for") for line in capsys.readouterr().err.splitlines()]
+    assert told == [False, True, False, True, False, True, False]
+
+
 def test_a_line_for_every_bank_that_answers_and_none_twice(monkeypatch, capsys):
     monkeypatch.setattr(watching, "console", Console(file=io.StringIO(), force_terminal=False))
     views = [view_of(), view_of(), view_of(banks=[{**bank, "answer": "accepted"} for bank in view_of()["banks"]])]
