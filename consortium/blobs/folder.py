@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,7 +95,10 @@ class FolderBlobs:
             BlobsUnavailable: it has not.
         """
         with _unavailable(), tempfile.TemporaryFile(dir=self._incoming) as file:
-            os.posix_fallocate(file.fileno(), 0, size_bytes)
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size_bytes)
+            elif shutil.disk_usage(self._incoming).free < size_bytes:  # not every system can reserve space
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def drop_unfinished(self, *, before: float) -> int:
         """Deletes uploads that were begun before this time and never committed: their process was killed."""
