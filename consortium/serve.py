@@ -73,8 +73,6 @@ def make_app(settings: Settings) -> Flask:
     """Opens what the serving process works with, and makes its application; closed when the process ends."""
     # gunicorn's parent process only watches: it does not load all that serves.
     from consortium.http.app import create_app  # noqa: PLC0415
-    from consortium.members.routes import warn_of_few_threads  # noqa: PLC0415
-    from consortium.members.service import active_nodes  # noqa: PLC0415
     from consortium.open_runtime import open_server_runtime  # noqa: PLC0415
 
     configure_logging(settings.log_level)
@@ -82,8 +80,6 @@ def make_app(settings: Settings) -> Flask:
     opened = ExitStack()
     runtime = opened.enter_context(open_server_runtime(settings))
     atexit.register(opened.close)
-    with runtime.db.reading("serve.banks") as s:
-        warn_of_few_threads(settings.threads, len(active_nodes(s)))
     return create_app(runtime, settings)
 
 

@@ -72,7 +72,7 @@ class EnrolmentInvitation(WireModel):
     also_open: tuple[OpenInvitation, ...]
 
 
-def warn_of_few_threads(threads: int, banks: int) -> None:
+def _warn_of_few_threads(threads: int, banks: int) -> None:
     """Every bank's long poll holds a thread, and its next request another; what is left are the operators'."""
     wanted = 2 * banks + _OPERATORS_THREADS
     if threads < wanted:
@@ -102,7 +102,7 @@ def enrol(call: Call) -> EnrolmentReply:
     with call.runtime.act("members.enrol") as (s, _, now):
         row = service.enrol(s, call.body, now=now)
         banks = len(service.active_nodes(s))
-    warn_of_few_threads(call.settings.threads, banks)
+    _warn_of_few_threads(call.settings.threads, banks)
     return EnrolmentReply(node=row.id, consortium=call.settings.name, protocol=PROTOCOL_VERSION)
 
 
