@@ -22,7 +22,7 @@ from consortium.rounds.hot_path import IS_ASKED, ROSTER_SIZE
 from consortium.rounds.tables import Assignment, Contribution, Round, SumRange
 from consortium.runtime import Runtime
 from consortium.storage.service import due_for_sweep
-from consortium.trainings.moves import NO_ROOM, last_event, record_event
+from consortium.trainings.moves import NO_ROOM, last_event, lock_training, record_event
 from consortium.trainings.settle import settle_locked
 from consortium.trainings.tables import Training
 from protocol.states import RoundState, TrainingState
@@ -116,15 +116,14 @@ def overdue_trainings(s: Session, *, now: float) -> list[str]:
     return sorted(s.scalars(_LATE, {"now": now}))
 
 
-def put_off(s: Session, trainings: list[str], *, until: float, now: float) -> None:
-    """Moves deadlines of these trainings that have passed to a later time."""
-    late = {"deadline_at": until}
-    s.execute(update(Training).where(Training.id.in_(trainings), Training.deadline_at <= now).values(late))
-    s.execute(update(Round).where(Round.training.in_(trainings), Round.deadline_at <= now).values(late))
-    of_these = Assignment.training.in_(trainings)
-    s.execute(
-        update(Assignment).where(of_these, Assignment.state == "open", Assignment.deadline_at <= now).values(late)
-    )
+def put_off(s: Session, training: Training, *, until: float, now: float) -> None:
+    """Moves deadlines of a training, locked, and of its round to a later time where they have passed."""
+    if training.deadline_at is not None and training.deadline_at <= now:
+        training.deadline_at = until
+    of_round = (Round.training == training.id, Round.index == training.round)
+    s.execute(update(Round).where(*of_round, Round.deadline_at <= now).values(deadline_at=until))
+    asked = (Assignment.training == training.id, Assignment.round == training.round, Assignment.state == "open")
+    s.execute(update(Assignment).where(*asked, Assignment.deadline_at <= now).values(deadline_at=until))
 
 
 _SENT = (
@@ -186,9 +185,9 @@ def _has_room(runtime: Runtime, overdue: list[str]) -> bool:
         runtime.blobs.require_room(ROOM_BYTES)
     except BlobsUnavailable as error:
         log.warning("reconciler:no_deadline_passes", why=str(error), room_bytes=ROOM_BYTES)
-        with runtime.act("reconciler.no_room") as (s, _, now):
-            put_off(s, overdue, until=now + PUT_OFF_S, now=now)
-            for training_id in overdue:
+        for training_id in overdue:
+            with runtime.act("reconciler.no_room") as (s, _, now):
+                put_off(s, lock_training(s, training_id), until=now + PUT_OFF_S, now=now)
                 if last_event(s, training_id) != NO_ROOM:
                     record_event(s, training_id, NO_ROOM, now=now, detail=f"{error}; no deadline passes meanwhile")
         return False
@@ -251,7 +250,7 @@ class Reconciler:
             self._clock_told_at = now
             log.error(
                 "reconciler:clock_differs", seconds_ahead_of_the_database=round(ahead_s, 1),
-                advice="set this machine's clock (NTP); until then it lets no deadline pass and sweeps nothing",
+                advice="set this machine's clock (NTP); until then its reconciler lets no deadline pass",
             )  # fmt: skip
         return False
 

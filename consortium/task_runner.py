@@ -8,7 +8,6 @@ it has taken longer than that.
 from __future__ import annotations
 
 import secrets
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -108,7 +107,6 @@ class TaskRunner:
                     leases.give_back(c, run.key, run.holder, now=self._runtime.clock.now())
             raise
         except Exception as error:
-            log.exception("task:failed", task=task.name.value, arguments=task.arguments)
             if run.has_lease or self._take(run):
                 self._count(run, error)
             raise
@@ -194,8 +192,5 @@ def _said(error: Exception) -> str:
     text = str(error).splitlines()[0][:300] if str(error) else ""
     hint = "" if isinstance(error, ConsortiumError) else " (the workers' log says where)"
     if isinstance(error, BlobMissing):
-        hint = (
-            f" (by {socket.gethostname()}: is its CONSORTIUM_BLOB_URL the server's, and the folder shared? otherwise "
-            "restore it from the backup of the blob store)"
-        )
+        hint = " (do all workers have the server's blob store? otherwise restore it from the store's backup)"
     return f"{name}: {text}{hint}" if text else f"{name}{hint}"

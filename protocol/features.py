@@ -20,6 +20,7 @@ class FeatureRecipe(WireModel):
         customer: column with the customer, for profiles.
         time: column with the transaction's time.
         amount: column with the amount, for profiles.
+        label: for people; nothing is computed from it. Learned from is `learning.label` or `learning.inputs.label`.
         profile_windows_days: windows of the customer profiles (spend, frequency, recency), in days; empty for none.
         entity_tables: trainings of kind ``entity_tables`` whose summed tables give risk features; a bank takes part
             only if it holds the table and its key.
@@ -29,6 +30,7 @@ class FeatureRecipe(WireModel):
     customer: ColumnName | None = None
     time: ColumnName | None = None
     amount: ColumnName | None = None
+    label: ColumnName | None = None
     profile_windows_days: tuple[Annotated[int, Field(ge=1, le=366)], ...] = ()
     entity_tables: tuple[UUIDText, ...] = ()
 

@@ -82,10 +82,11 @@ class FolderBlobs:
 
     def stat(self, key: str) -> BlobStat | None:
         """Size and time of a blob; None if there is none."""
-        try:
-            found = (self._folder / key).stat()
-        except FileNotFoundError:
-            return None
+        with _unavailable():
+            try:
+                found = (self._folder / key).stat()
+            except FileNotFoundError:
+                return None
         return BlobStat(found.st_size, found.st_mtime)
 
     def require_room(self, size_bytes: int) -> None:
@@ -103,11 +104,12 @@ class FolderBlobs:
     def drop_unfinished(self, *, before: float) -> int:
         """Deletes uploads that were begun before this time and never committed: their process was killed."""
         dropped = 0
-        for path in self._incoming.iterdir():
-            with contextlib.suppress(FileNotFoundError):  # another process was quicker, or it was committed
-                if path.stat().st_mtime < before:
-                    path.unlink()
-                    dropped += 1
+        with _unavailable():
+            for path in self._incoming.iterdir():
+                with contextlib.suppress(FileNotFoundError):  # another process was quicker, or it was committed
+                    if path.stat().st_mtime < before:
+                        path.unlink()
+                        dropped += 1
         return dropped
 
 

@@ -34,7 +34,7 @@ class BlobStat:
 class BlobWriter(Protocol):
     """Bytes on their way into the store; nothing is seen under the key before `commit`.
 
-    Where they cannot be stored, every method raises `BlobsUnavailable`, and nothing is seen either.
+    Where they cannot be stored, every method raises `BlobsUnavailable`, and they are seen whole or not at all.
     """
 
     def write(self, data: bytes) -> None:

@@ -41,6 +41,8 @@ class S3Blobs:
 
         retries = Config(retries={"max_attempts": 8, "mode": "standard"}, max_pool_connections=64)
         self._client: Any = boto3.client("s3", endpoint_url=endpoint_url, config=retries)
+        hasty = Config(retries={"total_max_attempts": 1}, connect_timeout=3, read_timeout=3)
+        self._impatient: Any = boto3.client("s3", endpoint_url=endpoint_url, config=hasty)
         self._bucket, self._prefix = bucket, prefix
 
     def writer(self) -> S3Writer:
@@ -105,8 +107,8 @@ class S3Blobs:
             BlobsUnavailable: it does not.
         """
         del size_bytes
-        self.put("probe", b"")
-        self.delete("probe")
+        with _unavailable():
+            self._impatient.put_object(Bucket=self._bucket, Key=self._prefix + "probe", Body=b"")
 
     def drop_unfinished(self, *, before: float) -> int:
         """Aborts uploads in parts that were begun before this time and never committed."""

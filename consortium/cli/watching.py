@@ -67,7 +67,8 @@ def _standing(view: dict[str, Any]) -> tuple[object, ...]:
     """What moves with every step, unlike the times."""
     current = view["current"]
     step = None if current is None else (current["state"], current["answered"], current["shares"])
-    return view["state"], view["rounds_done"], step
+    away = tuple(bank["away_since"] for bank in view["banks"])
+    return view["state"], view["reason"], view["rounds_done"], step, away
 
 
 def _is_with_workers(view: dict[str, Any]) -> bool:
@@ -78,7 +79,7 @@ def _is_with_workers(view: dict[str, Any]) -> bool:
     if current["state"] == "collecting":
         return bool(current["answered"] >= current["expected"])
     given, asked = current["shares"]
-    return bool(given >= asked)
+    return bool(0 < asked <= given)  # none is asked for while banks vote
 
 
 @contextlib.contextmanager
