@@ -41,9 +41,7 @@ class S3Blobs:
 
         retries = Config(retries={"max_attempts": 8, "mode": "standard"}, max_pool_connections=64)
         self._client: Any = boto3.client("s3", endpoint_url=endpoint_url, config=retries)
-        hasty = Config(retries={"total_max_attempts": 1}, connect_timeout=3, read_timeout=3)
-        self._impatient: Any = boto3.client("s3", endpoint_url=endpoint_url, config=hasty)
-        self._bucket, self._prefix = bucket, prefix
+        self._bucket, self._prefix, self._endpoint_url = bucket, prefix, endpoint_url
 
     def writer(self) -> S3Writer:
         """A new blob, written piece by piece; spooled, on disk if it is large."""
@@ -106,9 +104,16 @@ class S3Blobs:
         Raises:
             BlobsUnavailable: it does not.
         """
+        import boto3  # noqa: PLC0415  # see `S3Blobs`
+        from botocore.config import Config  # noqa: PLC0415
+
         del size_bytes
+        # Seldom asked: a client of its own, that does not wait for minutes as one does who has bytes to store.
+        impatient = Config(retries={"total_max_attempts": 1}, connect_timeout=3, read_timeout=3)
         with _unavailable():
-            self._impatient.put_object(Bucket=self._bucket, Key=self._prefix + "probe", Body=b"")
+            boto3.client("s3", endpoint_url=self._endpoint_url, config=impatient).put_object(
+                Bucket=self._bucket, Key=self._prefix + "probe", Body=b""
+            )
 
     def drop_unfinished(self, *, before: float) -> int:
         """Aborts uploads in parts that were begun before this time and never committed."""

@@ -124,8 +124,26 @@ def view_of(**changes):
     return view | changes
 
 
-def test_who_watches_is_told_that_no_worker_runs(monkeypatch, capsys):
-    monkeypatch.setattr(watching, "console", Console(file=io.StringIO(), force_terminal=False))
+@pytest.fixture
+def watched(monkeypatch, capsys):
+    """The lines that are printed for these views of a training, one after the other."""
+
+    def lines_of(views):
+        class Views:
+            def get(self, path):
+                return views.pop(0)
+
+            def get_patiently(self, path, said, **query):
+                return views.pop(0)
+
+        monkeypatch.setattr(watching, "console", Console(file=io.StringIO(), force_terminal=False))
+        watching.watch(Views(), "training", silent=False)
+        return capsys.readouterr().err.splitlines()
+
+    return lines_of
+
+
+def test_who_watches_is_told_that_no_worker_runs(watched):
     current = {"query": "rows", "state": "collecting", "answered": 1, "expected": 2, "shares": (0, 0)}
     banks = [current, current, {**current, "answered": 2}]
     workers = [{**current, "answered": 2}, {**current, "state": "decrypting", "shares": (1, 2)}]
@@ -133,34 +151,14 @@ def test_who_watches_is_told_that_no_worker_runs(monkeypatch, capsys):
     rounds = [one and one | {"seconds": {"collecting": at}} for at, one in enumerate((*banks, *workers, None, None))]
     views = [view_of(state="running", current=one) for one in rounds]
     views.append(view_of(state="completed"))
-
-    class Views:
-        def get(self, path):
-            return views.pop(0)
-
-        def get_patiently(self, path, said, **query):
-            return views.pop(0)
-
-    watching.watch(Views(), "training", silent=False)
-    told = [line.startswith("no bank is waited for") for line in capsys.readouterr().err.splitlines()]
+    told = [line.startswith("no bank is waited for") for line in watched(views)]
     assert told == [False, True, False, True, False, True, False]
 
 
-def test_a_line_for_every_bank_that_answers_and_none_twice(monkeypatch, capsys):
-    monkeypatch.setattr(watching, "console", Console(file=io.StringIO(), force_terminal=False))
+def test_a_line_for_every_bank_that_answers_and_none_twice(watched):
     views = [view_of(), view_of(), view_of(banks=[{**bank, "answer": "accepted"} for bank in view_of()["banks"]])]
     views.append(view_of(state="completed"))
-
-    class Views:
-        def get(self, path):
-            return views.pop(0)
-
-        def get_patiently(self, path, said, **query):
-            return views.pop(0)
-
-    watching.watch(Views(), "training", silent=False)
-    lines = capsys.readouterr().err.splitlines()
-    assert lines == [
+    assert watched(views) == [
         "round 0 · inviting · 1 of 2 banks have answered",
         "round 0 · inviting · 2 of 2 banks have answered",
         "round 0 · completed",
