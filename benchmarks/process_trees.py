@@ -67,7 +67,7 @@ class MemoryWatch(threading.Thread):
         """Ends the sampling; the peaks in MB by group, and of all together."""
         self._ended.set()
         self.join()
-        return {name: round(value, 1) for name, value in self.peaks_mb.items()}
+        return dict(self.peaks_mb)
 
 
 def _children() -> dict[int, list[int]]:

@@ -61,7 +61,7 @@ def measure(case: dict[str, Any], *, workers: int, level: str) -> dict[str, Any]
         view = _until_completed(http, training)
         wall = view["ended_at"] - view["created_at"]
         cpu = {name: round(value - cpu_before[name], 2) for name, value in watch.cpu_s().items()}
-        peaks = watch.stop()
+        peaks = {name: round(value, 1) for name, value in watch.stop().items()}
         rounds = http.get(f"/v1/trainings/{training}/rounds", params={"limit": 5000}).json()["rounds"]
         time.sleep(2.0)  # the nodes write their status once a second
         nodes = [node.status()["status"] for node in consortium.nodes]
