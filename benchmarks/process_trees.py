@@ -29,10 +29,12 @@ class MemoryWatch(threading.Thread):
 
     Args:
         groups: name → process ids.
+        every_s: seconds between two looks.
     """
 
-    def __init__(self, groups: dict[str, list[int]]) -> None:
+    def __init__(self, groups: dict[str, list[int]], *, every_s: float = _EVERY_S) -> None:
         super().__init__(daemon=True)
+        self._every_s = every_s
         self._groups, self._ended = groups, threading.Event()
         self._resident = dict.fromkeys(groups, 0.0)
         self.peaks_mb: dict[str, float] = dict.fromkeys([*groups, "all"], 0.0)
@@ -40,7 +42,7 @@ class MemoryWatch(threading.Thread):
     def run(self) -> None:
         """Until stopped."""
         looks = 0
-        while not self._ended.wait(_EVERY_S):
+        while not self._ended.wait(self._every_s):
             trees = self._trees()
             resident = {name: sum(map(_resident_mb, pids)) for name, pids in trees.items()}
             has_grown = any(resident[name] > _HIGHER * self._resident[name] for name in trees)

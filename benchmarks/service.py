@@ -32,13 +32,22 @@ from tests.common.nodes import schema_of, simulated_rows
 CASES: dict[str, dict[str, Any]] = {
     "a": {"rows": 80_000, "columns": 30, "learning": {"kind": "gbdt", "trees": 10, "max_depth": 6, "max_bin": 256}},
     "b": {"rows": 200_000, "columns": 30, "learning": {"kind": "gbdt", "trees": 100, "max_depth": 6, "max_bin": 64}},
-    "overhead": {"rows": 5_000, "columns": 4, "learning": {"kind": "fedavg", "rounds": 100, "local_epochs": 1}},
+    "overhead": {
+        "rows": 5_000,
+        "columns": 4,
+        "learning": {"kind": "fedavg", "rounds": 100, "local_epochs": 1},
+        "look_s": 2.0,
+    },
 }
+#: Seconds between two looks at a training and at its processes' memory. A look costs the server 5 ms and more: where
+#: rounds themselves are to be timed they are left alone for longer.
+_LOOK_S = 0.5
 _BANKS = 5
 
 
 def measure(case: dict[str, Any], *, workers: int, level: str) -> dict[str, Any]:
     """Runs a case; see the module."""
+    look_s = case.get("look_s", _LOOK_S)
     tables = [simulated_rows(seed, case["rows"] // _BANKS, case["columns"]) for seed in range(_BANKS)]
     learning = case["learning"] | {"inputs": schema_of(case["columns"])}
     plan = {"name": "benchmark", "learning": learning, "protection": {"level": level}}
@@ -53,12 +62,13 @@ def measure(case: dict[str, Any], *, workers: int, level: str) -> dict[str, Any]
             {
                 "server": _pids([consortium.service]), "workers": _pids(consortium.workers),
                 "nodes": _pids(consortium.nodes), "backends": _pids(consortium.backends),
-            }
+            },
+            every_s=look_s,
         )  # fmt: skip
         watch.start()
         cpu_before = watch.cpu_s()
         training = consortium.start_training(plan)
-        view = _until_completed(http, training)
+        view = _until_completed(http, training, look_s)
         wall = view["ended_at"] - view["created_at"]
         cpu = {name: round(value - cpu_before[name], 2) for name, value in watch.cpu_s().items()}
         peaks = {name: round(value, 1) for name, value in watch.stop().items()}
@@ -80,7 +90,7 @@ def _pids(servers: list[Any]) -> list[int]:
     return [server.process.pid for server in servers if server.process is not None]
 
 
-def _until_completed(http: httpx.Client, training: str) -> dict[str, Any]:
+def _until_completed(http: httpx.Client, training: str, look_s: float) -> dict[str, Any]:
     shown = 0.0
     while True:
         view: dict[str, Any] = http.get(f"/v1/trainings/{training}").json()
@@ -91,7 +101,7 @@ def _until_completed(http: httpx.Client, training: str) -> dict[str, Any]:
         if time.monotonic() - shown > 5:
             shown = time.monotonic()
             print(f"{view['state']}: {view['rounds_done']} of {view['rounds_expected']} rounds", file=sys.stderr)
-        time.sleep(0.5)  # the service keeps the times; asking costs it a few milliseconds
+        time.sleep(look_s)  # the service keeps the times
 
 
 def _round_ms(rounds: list[dict[str, Any]]) -> float:
