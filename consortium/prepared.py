@@ -31,6 +31,7 @@ class Prepared:
         self._text = ""
         self._constants: dict[str, object] = {}
         self._converted: dict[str, Callable[[Any], Any]] = {}
+        self._named: Callable[[tuple[Any, ...]], Any] | None = None
 
     def rows(self, c: Connection, values: Mapping[str, object]) -> list[Any]:
         """The rows that it returns, as tuples with names.
@@ -45,6 +46,7 @@ class Prepared:
         if c.dialect.name != "postgresql":
             return list(c.execute(self._statement, values).all())
         import psycopg  # noqa: PLC0415  # where there is SQLite alone it is not loaded
+        from psycopg.rows import namedtuple_row  # noqa: PLC0415
 
         if not self._text:
             self._compile(c.dialect)
@@ -52,13 +54,17 @@ class Prepared:
         for name, convert in self._converted.items():
             given[name] = convert(given[name])
         try:
-            return list(_cursor_of(c).execute(self._text, given).fetchall())
+            cursor = _cursor_of(c).execute(self._text, given)
+            rows = cursor.fetchall()
         except psycopg.OperationalError:
             # SQLAlchemy knows what to do with a connection that is lost. Nothing was done that could be done twice:
             # a statement that has failed has changed nothing, and over a connection that is lost none can be said.
             return list(c.execute(self._statement, values).all())
         except psycopg.Error as error:
             raise DBAPIError.instance(self._text, None, error, psycopg.Error, dialect=c.dialect) from error
+        if self._named is None:  # once: the driver would find out after every run
+            self._named = namedtuple_row(cursor)
+        return [self._named(row) for row in rows]
 
     def _compile(self, dialect: Dialect) -> None:
         compiled = self._statement.compile(dialect=dialect)
@@ -78,8 +84,6 @@ def _cursor_of(c: Connection) -> Any:
     connection = c.connection
     cursor = connection.info.get(_CURSOR)
     if cursor is None:
-        from psycopg.rows import namedtuple_row  # noqa: PLC0415  # where there is SQLite alone it is not loaded
-
         driver: Any = connection.driver_connection
-        cursor = connection.info[_CURSOR] = driver.cursor(row_factory=namedtuple_row)
+        cursor = connection.info[_CURSOR] = driver.cursor()
     return cursor

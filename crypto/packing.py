@@ -82,21 +82,24 @@ def reduce_and_pack_chunks(
     _REDUCE_PACK[residue_bytes](total, np.array(multiples, dtype=np.uint64), counts, out)
 
 
-def largest(data: Any, count: int, residue_bytes: int) -> int:
-    """The largest residue of a packed chunk, for its check against the prime.
+def all_below(data: Any, count: int, residue_bytes: int, bound: int) -> bool:
+    """Whether every residue of a packed chunk is below a bound, which its bytes could hold.
 
-    NumPy's alone, from the top plane down among those that are largest so far: a server that takes uploads has then
-    nothing to compile, and no compiler in its memory.
+    From the top plane down, each among those that are the bound's so far, which are none after the first in a short
+    chunk. NumPy's alone: a server that takes uploads has nothing to compile, and no compiler in its memory.
     """
-    found = 0
     among: slice | NDArray[np.intp] = slice(None)
+    bits = 8 * residue_bytes
     for plane in reversed(planes(data, count, residue_bytes)):
         words = plane[among]
-        top = words.max()
-        found = (found << (8 * words.itemsize)) | int(top)
-        kept = np.flatnonzero(words == top)
+        bits -= 8 * words.itemsize
+        limit = bound >> bits & ((1 << 8 * words.itemsize) - 1)
+        top = int(words.max())
+        if top != limit:
+            return bool(top < limit)
+        kept = np.flatnonzero(words == limit)
         among = kept if isinstance(among, slice) else among[kept]
-    return found
+    return False  # one is the bound itself
 
 
 @jit

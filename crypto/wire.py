@@ -148,7 +148,7 @@ def read_header(data: Any) -> Header:
     if kind not in set(Kind):
         raise MalformedMessage("header", expected="a contribution or a share", got=f"kind {kind}")
     bits = int.from_bytes(mask, "big")
-    pieces = tuple(piece for piece in range(128) if bits >> piece & 1)
+    pieces = tuple(piece for piece in range(bits.bit_length()) if bits >> piece & 1)
     return Header(Kind(kind), parameter_id, training, round_index, sender, values, contributors, pieces, digest)
 
 
@@ -229,6 +229,6 @@ def check_residues(round_id: RoundId, first_chunk: int, chunk_count: int, body: 
     start, width = 0, round_id.parameters.residue_bytes
     for chunk in range(first_chunk, first_chunk + chunk_count):
         count = round_id.coefficients(chunk)
-        if packing.largest(view[start : start + count * width], count, width) >= round_id.parameters.q0:
+        if not packing.all_below(view[start : start + count * width], count, width, round_id.parameters.q0):
             raise MalformedMessage(f"chunk {chunk}", expected="residues below the prime", got="a larger one")
         start += count * width

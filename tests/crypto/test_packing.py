@@ -1,4 +1,4 @@
-"""Packed residues: what comes out is what went in, and the largest one is found wherever it stands."""
+"""Packed residues: what comes out is what went in, and one that is too large is found wherever it stands."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ def packed(residues, width):
 
 @settings(deadline=None)  # the first packing compiles
 @given(width=_WIDTHS, data=st.data())
-def test_the_largest_residue(width, data):
-    # Few different bytes, so that residues share their upper planes.
-    octet = st.sampled_from([0, 1, 254, 255])
-    rows = data.draw(st.lists(st.lists(octet, min_size=width, max_size=width), min_size=1, max_size=40))
-    values = [int.from_bytes(bytes(row), "little") for row in rows]
-    found = packing.largest(packed(np.array(values, dtype=np.uint64), width).tobytes(), len(values), width)
-    assert found == max(values)
+def test_whether_all_are_below_a_bound(width, data):
+    # Few different bytes, so that residues share their upper planes with one another and with the bound.
+    residue = st.lists(st.sampled_from([0, 1, 254, 255]), min_size=width, max_size=width).map(
+        lambda octets: int.from_bytes(bytes(octets), "little")
+    )
+    values = data.draw(st.lists(residue, min_size=1, max_size=40))
+    bounds = residue | st.sampled_from([max(values), min(max(values) + 1, (1 << 8 * width) - 1)])
+    bound = data.draw(bounds)
+    octets = packed(np.array(values, dtype=np.uint64), width).tobytes()
+    assert packing.all_below(octets, len(values), width, bound) == (max(values) < bound)
 
 
 @pytest.mark.parametrize("width", [6, 7, 8])
