@@ -46,7 +46,6 @@ class Prepared:
         if c.dialect.name != "postgresql":
             return list(c.execute(self._statement, values).all())
         import psycopg  # noqa: PLC0415  # where there is SQLite alone it is not loaded
-        from psycopg.rows import namedtuple_row  # noqa: PLC0415
 
         if not self._text:
             self._compile(c.dialect)
@@ -63,6 +62,8 @@ class Prepared:
         except psycopg.Error as error:
             raise DBAPIError.instance(self._text, None, error, psycopg.Error, dialect=c.dialect) from error
         if self._named is None:  # once: the driver would find out after every run
+            from psycopg.rows import namedtuple_row  # noqa: PLC0415
+
             self._named = namedtuple_row(cursor)
         return [self._named(row) for row in rows]
 
